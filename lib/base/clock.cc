@@ -1,0 +1,16 @@
+#include "base/clock.h"
+
+#include <chrono>
+
+namespace heartbeatd {
+
+WallTime SystemClock::Now() const {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return WallTime(std::chrono::duration_cast<Duration>(now).count());
+}
+
+Duration SystemClock::Monotonic() const {
+  return std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+}  // namespace heartbeatd

@@ -1,0 +1,124 @@
+// The silence detector: the customer has been quiet for longer than the customer's own rhythm
+// allows. It fires at the very moment at which the lapse score reaches its threshold (lapse.h), so
+// it looks once per gap and is never evaluated continuously; an event of the measure ends it.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/duration.h"
+#include "detect/detector.h"
+#include "detect/evidence.h"
+#include "measure/lapse.h"
+
+namespace heartbeatd {
+namespace {
+
+struct Silence {
+  size_t measure = 0;
+  std::optional<Duration> after;  // fixed time instead of the score
+  double false_alerts = 0.05;     // per customer-week
+  double threshold = 0;           // of the score
+  double population_gap_days = 0;
+  uint32_t days_min = 4;
+  Duration horizon{};
+
+  [[nodiscard]] EventTime Due(const MeasureState& state) const {
+    if (after) return state.last + *after;
+    return LapseTime(state.cadence, population_gap_days, threshold, state.last, horizon);
+  }
+
+  EventTime Evaluate(const Subject& subject, std::vector<Verdict>* verdicts) const {
+    const MeasureState& state = subject.measures[measure];
+    Verdict& verdict = verdicts->emplace_back();
+    if (state.count == 0 || state.cadence.days < days_min) {
+      verdict.reason = state.count == 0 ? Reason::kNothingSeen : Reason::kTooFewDays;
+      return EventTime::Never();
+    }
+    const EventTime due = Due(state);
+    const OpenEpisode* open = subject.open.empty() ? nullptr : &subject.open.front();
+    // The last event as of the crossing tells whether one has come since.
+    verdict.value = static_cast<double>(state.last.ms());
+    const bool ended = open != nullptr && open->value != verdict.value;
+    if (due <= subject.now && !ended) {
+      verdict.condition = Condition::kFiring;
+      verdict.reason = Reason::kSilentTooLong;
+      verdict.since = due;
+      return EventTime::Never();
+    }
+    verdict.condition = Condition::kClear;
+    // The event that ends it lies after the crossing; one from before it shows that the customer was
+    // never silent for so long.
+    const bool corrected = open != nullptr && state.last < open->starts_at;
+    verdict.reason = open == nullptr ? Reason::kStillActive : corrected ? Reason::kCorrected : Reason::kActivityResumed;
+    verdict.since = corrected || open == nullptr ? subject.now : state.last;
+    // A late event may leave the next crossing in the past too: it is judged right after this end.
+    return std::max(due, subject.now + Duration(1));
+  }
+
+  static double DaysSince(const MeasureState& state, EventTime t) {
+    return static_cast<double>((t - state.last).count()) / static_cast<double>(kMsPerDay);
+  }
+
+  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& subject, const Verdict& verdict) const {
+    const MeasureState& state = subject.measures[measure];
+    const double silent_days = std::max(0.0, DaysSince(state, verdict.since));
+    nlohmann::ordered_json out;
+    out["observed"] = {{"measure", subject.measure_defs[measure].name},
+                       {"last_event", FormatRfc3339(state.last)},
+                       {"silent_days", Rounded(silent_days)},
+                       {"activity_days", state.cadence.days}};
+    if (after) {
+      out["threshold"] = {{"after", FormatDuration(*after)}};
+      return out;
+    }
+    const double expected = ExpectedGapDays(state.cadence, population_gap_days);
+    out["expected_gap_days"] = Rounded(expected);
+    out["overdue_index"] = Rounded(silent_days / expected);
+    out["score"] = Rounded(LapseScore(state.cadence, population_gap_days, silent_days));
+    out["threshold"] = {{"false_alerts", false_alerts}, {"score", Rounded(threshold)}};
+    return out;
+  }
+};
+
+}  // namespace
+
+Detector MakeSilence(MapReader& fields, const DetectorContext& context) {
+  Silence silence;
+  const int measure = context.Measure(fields);
+  silence.after = fields.Time("after");
+  if (silence.after && *silence.after <= Duration(0)) fields.ErrorAt("after", "'after' must be longer than 0");
+  if (silence.after && fields.Has("false_alerts")) {
+    fields.ErrorAt("false_alerts", "'false_alerts' and 'after' exclude each other: give one of them");
+  }
+  constexpr double kTiny = 1e-9;
+  silence.false_alerts = fields.Number("false_alerts", 0.05, kTiny, 1.0);
+  silence.threshold = LapseThreshold(silence.false_alerts);
+  silence.horizon = fields.Time("horizon", std::chrono::hours(24) * 3650);
+  if (silence.horizon <= Duration(0)) fields.ErrorAt("horizon", "'horizon' must be longer than 0");
+  std::optional<double> gap_days;
+  if (const std::optional<Duration> gap = fields.Time("population_gap")) {
+    gap_days = static_cast<double>(gap->count()) / static_cast<double>(kMsPerDay);
+    if (*gap_days <= 0) fields.ErrorAt("population_gap", "'population_gap' must be longer than 0");
+  }
+  MapReader minimum(fields.Child("minimum"), "'minimum' of " + fields.what(), fields.findings());
+  silence.days_min = static_cast<uint32_t>(minimum.Integer("days", 4, 1, 100'000));
+  minimum.Finish();
+
+  Detector detector;
+  if (measure < 0) return detector;
+  silence.measure = static_cast<size_t>(measure);
+  if (!gap_days) gap_days = context.measures[silence.measure].population_gap_days;
+  if (!gap_days && !silence.after) {
+    fields.ErrorAt("measure", fmt::format("{} needs to know how long customers usually pause: give 'population_gap' to the "
+                                          "rule or to measure '{}', name a preset, or use 'after'",
+                                          fields.what(), context.measures[silence.measure].name));
+  }
+  silence.population_gap_days = gap_days.value_or(1);
+  detector.measures = {measure};
+  detector.evaluate = [silence](const Subject& s, std::vector<Verdict>* v) { return silence.Evaluate(s, v); };
+  detector.explain = [silence](const Subject& s, const Verdict& v) { return silence.Explain(s, v); };
+  return detector;
+}
+
+}  // namespace heartbeatd

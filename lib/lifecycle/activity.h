@@ -1,0 +1,62 @@
+// A customer's activity: new, active, at_risk, dormant, lost, reactivated. The legal transitions are
+// a table; time moves a customer down by the lapse score (or fixed days), an event moves it up.
+//
+//            event                      silence                silence          silence
+//   (none) --------> new --4th day--> active --------> at_risk --------> dormant --------> lost
+//                     \ silence ------------------------^  ^               |                |
+//                     event: back to new/active <----------/               | event          | event
+//                                              reactivated <---------------+----------------+
+//                        next activity day: active <-'
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/time.h"
+#include "measure/lapse.h"
+#include "measure/measure.h"
+
+namespace heartbeatd {
+
+enum class Activity : uint8_t { kNone, kNew, kActive, kAtRisk, kDormant, kLost, kReactivated };
+
+// "none", "new", "active", "at_risk", "dormant", "lost", "reactivated".
+std::string_view NameOf(Activity activity);
+std::optional<Activity> ActivityOf(std::string_view name);
+
+// Whether the table has this transition.
+bool IsLegal(Activity from, Activity to);
+
+// Constant after configuration.
+struct LifecycleConfig {
+  static constexpr uint32_t kNewDays = 4;  // activity days from which a customer has a rhythm
+  // For at_risk, dormant, lost, in this order.
+  double false_alerts[3] = {0.05, 0.01, 0.002};  // per customer-week, of customers with a rhythm
+  double new_gaps[3] = {2, 3, 6};                // times m0, of customers who are still new
+  std::optional<Duration> after[3];              // fixed time since the last event instead of both
+  double population_gap_days = 60;               // m0
+  Duration horizon = std::chrono::hours(24) * 3650;
+};
+
+// What is remembered of a customer's life cycle. Default: not seen yet.
+struct LifecycleState {
+  Activity activity = Activity::kNone;
+  Activity previous = Activity::kNone;
+  EventTime since;     // of `activity`; meaningless while it is kNone
+  int32_t since_day = 0;  // the pulse's activity day at that time: tells a new one for reactivated -> active
+  bool operator==(const LifecycleState&) const = default;
+};
+
+// An event of the pulse, already applied to `pulse`, has come at `at` (the event's own time). Returns
+// true if the activity changed.
+bool OnPulse(const MeasureState& pulse, EventTime at, LifecycleState* state);
+
+// When silence changes the activity next, if no event comes; Never() if it does not.
+EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse, const LifecycleState& state);
+
+// Takes at most one step down that is due at or before `now`; true if it did. `state->since` is then
+// the moment at which it was due.
+bool OnSilence(const LifecycleConfig& config, const MeasureState& pulse, EventTime now, LifecycleState* state);
+
+}  // namespace heartbeatd

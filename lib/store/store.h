@@ -1,0 +1,62 @@
+// Where a shard keeps what it has committed: a cache of the changelog on this machine. One Store is
+// one shard's handle; several may share one database. Not thread-safe per handle.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/time.h"
+
+namespace heartbeatd {
+
+// A customer's deadline: when it must be looked at although no event came.
+struct Timer {
+  EventTime due;
+  std::string customer;
+  auto operator<=>(const Timer&) const = default;
+};
+
+// All that changes together: applied whole or not at all.
+struct StoreBatch {
+  struct State {
+    std::string_view customer;
+    std::optional<std::string_view> bytes;  // absent: delete
+  };
+  std::vector<State> states;
+  std::vector<Timer> timers_removed;  // before timers_added
+  std::vector<Timer> timers_added;
+  std::string_view local_meta;  // replaces the shard's own record (position, __meta, ...)
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  virtual Result<std::optional<std::string>> Get(std::string_view customer) = 0;
+  // What the newest batch wrote as local_meta; nothing in a new or wiped store.
+  virtual Result<std::optional<std::string>> LocalMeta() = 0;
+
+  // The first `limit` timers after `after` in the order of (due, customer).
+  virtual Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) = 0;
+  // The first `limit` customers after `after` in byte order, with their states.
+  virtual Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after, size_t limit) = 0;
+
+  // All or nothing. A handle that has been taken over (the shard was opened again) refuses.
+  virtual Status Write(const StoreBatch& batch) = 0;
+  // Makes what was written survive the process (not a power cut: the changelog is the WAL).
+  virtual Status Flush() = 0;
+  // Deletes everything of this shard.
+  virtual Status Wipe() = 0;
+
+  // The same as Write for a large batch whose states (by customer) and timers_added ascend strictly and
+  // whose timers_removed is empty: a rebuild's way to fill a store quickly.
+  virtual Status Ingest(const StoreBatch& batch) { return Write(batch); }
+};
+
+}  // namespace heartbeatd
