@@ -1,0 +1,186 @@
+#include "shard/customers.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace heartbeatd {
+
+CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store, size_t cache_bytes_max)
+    : codec_(rules), fresh_(std::move(fresh)), store_(store), cache_bytes_max_(cache_bytes_max),
+      timers_(store, [this](std::string_view id) {
+        const auto it = customers_.find(id);
+        return it != customers_.end() && it->second->unsaved;
+      }) {}
+
+Result<Customer*> CustomerTable::Find(std::string_view id) {
+  if (const auto it = customers_.find(id); it != customers_.end()) {
+    it->second->used = period_;
+    return it->second.get();
+  }
+  Result<std::optional<std::string>> value = store_.Get(id);
+  if (!value) return std::unexpected(std::move(value.error()));
+  auto customer = std::make_unique<Customer>();
+  customer->used = period_;
+  if (*value) {
+    const Result<Stored> stored = ParseStored(**value);
+    if (!stored) return std::unexpected(stored.error());
+    if (Status decoded = codec_.Decode(stored->encoded, &customer->state); !decoded) return std::unexpected(decoded.error());
+    customer->exists = true;
+    customer->indexed = customer->saved_index = stored->indexed;
+    customer->encoded_bytes = stored->encoded.size();
+  } else {
+    customer->state = fresh_;
+  }
+  const auto [it, is_new] = customers_.emplace(std::string(id), std::move(customer));
+  it->second->id = it->first;
+  return it->second.get();
+}
+
+void CustomerTable::MarkChanged(Customer* customer) {
+  customer->exists = true;
+  if (!customer->uncommitted) {
+    customer->uncommitted = true;
+    uncommitted_.push_back(customer);
+  }
+  if (!customer->unsaved) {
+    customer->unsaved = true;
+    unsaved_.push_back(customer);
+    // From now on the store's entry is not looked at: this one stands for it.
+    timers_.Add({customer->indexed, std::string(customer->id)});
+  }
+  const EventTime due = customer->state.Due();
+  if (due < customer->indexed) {
+    timers_.Remove({customer->indexed, std::string(customer->id)});
+    customer->indexed = due;
+    timers_.Add({due, std::string(customer->id)});
+  }
+}
+
+void CustomerTable::Erase(Customer* customer) {
+  customer->state = fresh_;
+  MarkChanged(customer);
+  timers_.Remove({customer->indexed, std::string(customer->id)});
+  customer->indexed = EventTime::Never();
+  customer->exists = false;
+}
+
+Result<Customer*> CustomerTable::NextDue(EventTime up_to, EventTime* due) {
+  while (true) {
+    Result<std::optional<Timer>> first = timers_.First(up_to);
+    if (!first) return std::unexpected(std::move(first.error()));
+    if (!*first) return nullptr;
+    const Timer& entry = **first;
+    Result<Customer*> found = Find(entry.customer);
+    if (!found) return found;
+    Customer* customer = *found;
+    *due = customer->state.Due();
+    if (customer->indexed == entry.due && *due == entry.due) return customer;
+    timers_.Remove(entry);
+    if (customer->indexed != entry.due) {
+      dropped_timers_.push_back(entry);  // left behind by a restore
+      continue;
+    }
+    // The deadline has moved back since the entry was made. Only the index changes, not the state.
+    customer->indexed = *due;
+    if (!customer->unsaved) {
+      customer->unsaved = true;
+      unsaved_.push_back(customer);
+    }
+    timers_.Add({*due, entry.customer});
+  }
+}
+
+std::optional<std::string_view> CustomerTable::Encode(Customer* customer) {
+  if (!customer->exists) return std::nullopt;
+  codec_.Encode(customer->state, &scratch_);
+  customer->encoded_bytes = scratch_.size();
+  return scratch_;
+}
+
+void CustomerTable::OnCommitted() {
+  for (Customer* customer : uncommitted_) {
+    customer->uncommitted = false;
+    unsaved_bytes_ += customer->encoded_bytes;
+  }
+  uncommitted_.clear();
+}
+
+Status CustomerTable::Save(std::string_view local_meta) {
+  StoreBatch batch;
+  std::vector<std::string> values(unsaved_.size());
+  batch.states.reserve(unsaved_.size());
+  batch.timers_removed = std::move(dropped_timers_);
+  dropped_timers_.clear();
+  for (size_t i = 0; i < unsaved_.size(); ++i) {
+    Customer& customer = *unsaved_[i];
+    if (const std::optional<std::string_view> encoded = Encode(&customer)) {
+      values[i] = StoredValue(customer.indexed, *encoded);
+      batch.states.push_back({customer.id, values[i]});
+    } else {
+      batch.states.push_back({customer.id, std::nullopt});
+    }
+    if (customer.indexed == customer.saved_index) continue;
+    if (customer.saved_index != EventTime::Never()) batch.timers_removed.push_back({customer.saved_index, std::string(customer.id)});
+    if (customer.indexed != EventTime::Never()) batch.timers_added.push_back({customer.indexed, std::string(customer.id)});
+  }
+  batch.local_meta = local_meta;
+  if (Status written = store_.Write(batch); !written) {
+    dropped_timers_ = std::move(batch.timers_removed);  // removing twice does no harm
+    std::erase_if(dropped_timers_, [&](const Timer& timer) {
+      const auto it = customers_.find(timer.customer);
+      return it != customers_.end() && it->second->indexed == timer.due;
+    });
+    return written;
+  }
+  for (Customer* customer : unsaved_) {
+    customer->unsaved = false;
+    customer->saved_index = customer->indexed;
+  }
+  unsaved_.clear();
+  unsaved_bytes_ = 0;
+  timers_.OnSaved();
+  Trim();
+  ++period_;
+  return {};
+}
+
+size_t CustomerTable::MemoryOf(const Customer& customer) {
+  constexpr size_t kNode = 160;  // map node, key, allocator's rounding
+  return sizeof(Customer) + kNode + customer.state.measures.capacity() * sizeof(MeasureState) +
+         customer.state.rules.capacity() * sizeof(RuleState) + 3 * customer.encoded_bytes;
+}
+
+// Frees customers that the store holds until the rest fits: first those not used in this period.
+void CustomerTable::Trim() {
+  size_t bytes = 0;
+  for (const auto& [id, customer] : customers_) bytes += MemoryOf(*customer);
+  for (const bool all : {false, true}) {
+    for (auto it = customers_.begin(); bytes > cache_bytes_max_ && it != customers_.end();) {
+      Customer& customer = *it->second;
+      if (!customer.unsaved && (all || customer.used < period_)) {
+        bytes -= std::min(bytes, MemoryOf(customer));
+        it = customers_.erase(it);
+      } else {
+        ++it;
+      }
+    }
+  }
+}
+
+std::string CustomerTable::StoredValue(EventTime indexed, std::string_view encoded) {
+  const int64_t ms = indexed.ms();
+  std::string value(sizeof ms + encoded.size(), '\0');
+  std::memcpy(value.data(), &ms, sizeof ms);
+  std::memcpy(value.data() + sizeof ms, encoded.data(), encoded.size());
+  return value;
+}
+
+Result<CustomerTable::Stored> CustomerTable::ParseStored(std::string_view value) {
+  int64_t ms = 0;
+  if (value.size() < sizeof ms) return Fail("a stored state is too short", ExitCode::kBroken);
+  std::memcpy(&ms, value.data(), sizeof ms);
+  return Stored{EventTime(ms), value.substr(sizeof ms)};
+}
+
+}  // namespace heartbeatd

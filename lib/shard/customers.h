@@ -1,0 +1,101 @@
+// The customers of a shard: a cache over the store that knows what has changed since the last commit
+// and since the last write-behind, and keeps the timer index in step.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "customer/codec.h"
+#include "customer/state.h"
+#include "rules/ruleset.h"
+#include "shard/timers.h"
+#include "store/store.h"
+
+namespace heartbeatd {
+
+// One customer in memory. The table owns it; pointers stay good until the next Save() or Trim().
+struct Customer {
+  std::string_view id;  // of the table's key
+  CustomerState state;
+  bool exists = false;         // has a state: false before the first event and after an erasure
+  bool uncommitted = false;    // changed since the last commit
+  bool unsaved = false;        // changed since the last save
+  EventTime indexed = EventTime::Never();  // its entry in the timer index; never later than its deadline
+  EventTime saved_index = EventTime::Never();  // its entry in the store's index
+  size_t encoded_bytes = 0;    // as of the last encoding
+  uint64_t used = 0;           // save period of the last use
+};
+
+// Not thread-safe: one per shard. Rules and store must outlive it.
+class CustomerTable {
+ public:
+  CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store, size_t cache_bytes_max);
+
+  // The customer, read from the store if need be; a new one if nobody knows it.
+  Result<Customer*> Find(std::string_view id);
+
+  // `customer->state` has changed: to be committed and saved, and its deadline indexed.
+  void MarkChanged(Customer* customer);
+  // Forgets the customer; the next commit writes a tombstone.
+  void Erase(Customer* customer);
+
+  // The next deadline at or before up_to; its customer. Entries that are out of date are mended on
+  // the way. Null: none.
+  Result<Customer*> NextDue(EventTime up_to, EventTime* due);
+
+  // The customers to be committed, in the order in which they first changed.
+  [[nodiscard]] const std::vector<Customer*>& uncommitted() const { return uncommitted_; }
+  // The changelog's value of a customer; nothing for an erased one.
+  std::optional<std::string_view> Encode(Customer* customer);
+  void OnCommitted();
+
+  // Writes everything that is committed but not saved, with `local_meta`. Nothing may be uncommitted.
+  Status Save(std::string_view local_meta);
+
+  [[nodiscard]] size_t unsaved() const { return unsaved_.size(); }
+  [[nodiscard]] size_t unsaved_bytes() const { return unsaved_bytes_; }
+  [[nodiscard]] size_t cached() const { return customers_.size(); }
+  [[nodiscard]] size_t timers_in_memory() const { return timers_.size(); }
+  [[nodiscard]] const CustomerCodec& codec() const { return codec_; }
+
+  // The store's value of a customer: the timer index's entry, then the changelog's value.
+  static std::string StoredValue(EventTime indexed, std::string_view encoded);
+  struct Stored {
+    EventTime indexed;
+    std::string_view encoded;
+  };
+  static Result<Stored> ParseStored(std::string_view value);
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view id) const { return std::hash<std::string_view>()(id); }
+  };
+  using Map = std::unordered_map<std::string, std::unique_ptr<Customer>, Hash, std::equal_to<>>;
+
+  // Rough size in memory: the parts of the state plus what the containers add.
+  static size_t MemoryOf(const Customer& customer);
+  void Trim();
+
+  CustomerCodec codec_;
+  CustomerState fresh_;
+  Store& store_;
+  size_t cache_bytes_max_;
+  TimerIndex timers_;
+  Map customers_;
+  std::vector<Customer*> uncommitted_;
+  std::vector<Customer*> unsaved_;
+  size_t unsaved_bytes_ = 0;
+  std::vector<Timer> dropped_timers_;  // entries of the store that turned out to be out of date
+  uint64_t period_ = 1;
+  std::string scratch_;
+};
+
+}  // namespace heartbeatd

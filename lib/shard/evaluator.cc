@@ -1,0 +1,214 @@
+#include "shard/evaluator.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace heartbeatd {
+namespace {
+
+using Phase = Episode::Phase;
+
+// Where the episode with this key is, or belongs.
+std::vector<Episode>::iterator SlotOf(std::vector<Episode>& episodes, std::string_view key) {
+  return std::lower_bound(episodes.begin(), episodes.end(), key,
+                          [](const Episode& e, std::string_view k) { return e.key < k; });
+}
+
+// Whether a closed episode must still be remembered at `now`.
+bool WorthKeeping(const Policy& policy, const Episode& episode, EventTime now) {
+  if (episode.phase != Phase::kClosed) return true;
+  return episode.last_fired && (policy.once || *episode.last_fired + policy.cooldown > now);
+}
+
+}  // namespace
+
+Evaluator::Evaluator(const RuleSet& rules) : rules_(rules), calendar_(rules.calendar), by_measure_(rules.measures.size()) {
+  for (size_t i = 0; i < rules.rules.size(); ++i) {
+    const Detector& detector = rules.rules[i].detector;
+    all_.set(i);
+    for (const int measure : detector.measures) by_measure_[static_cast<size_t>(measure)].set(i);
+    if (detector.on_lifecycle) on_lifecycle_.set(i);
+    for (const int type : detector.types) {
+      const auto known = std::find_if(by_type_.begin(), by_type_.end(), [&](const auto& t) { return t.first == type; });
+      (known != by_type_.end() ? *known : by_type_.emplace_back(type, RuleMask())).second.set(i);
+    }
+  }
+}
+
+CustomerState Evaluator::NewState() const {
+  CustomerState state;
+  state.measures.resize(rules_.measures.size());
+  state.rules.resize(rules_.rules.size());
+  return state;
+}
+
+EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, EventTime now, EventTime noticed,
+                               CustomerState* state, std::vector<OutgoingAlert>* alerts) {
+  EventEffect effect;
+  if (rules_.dedupe_ids > 0) {
+    if (state->recent.Contains(event.id_hash)) {
+      effect.duplicate = true;
+      return effect;
+    }
+    const int64_t oldest_ms = (now - rules_.dedupe_within).ms();
+    state->recent.Add({event.id_hash, event.time.ms()}, rules_.dedupe_ids, oldest_ms);
+  }
+  effect.late = event.time < now;
+  state->first_seen = std::min(state->first_seen, event.time);
+  state->last_seen = std::max(state->last_seen, event.time);
+
+  RuleMask wanted;
+  bool pulse = false;
+  for (size_t i = 0; i < rules_.measures.size(); ++i) {
+    const Applied applied = Apply(rules_.measures[i], calendar_, event, now, &state->measures[i]);
+    if (!applied.touched) continue;
+    wanted |= by_measure_[i];
+    effect.beyond_retention = effect.beyond_retention || applied.beyond_retention;
+    effect.distinct_saturated = effect.distinct_saturated || applied.distinct_saturated;
+    pulse = pulse || (i == rules_.pulse && event.builtin != BuiltinType::kRefund);
+  }
+  for (const auto& [type, mask] : by_type_) {
+    if (type == event.type) wanted |= mask;
+  }
+  if (pulse && OnPulse(state->measures[rules_.pulse], event.time, &state->lifecycle)) wanted |= on_lifecycle_;
+  const Occasion occasion{.customer = customer,
+                          .event = &event,
+                          .late = effect.late || event.builtin == BuiltinType::kRefund,
+                          .now = now,
+                          .noticed = noticed,
+                          .state = state,
+                          .alerts = alerts,
+                          .first_alert = alerts->size()};
+  Evaluate(occasion, wanted);
+  if (pulse) StepDown(occasion);
+  return effect;
+}
+
+void Evaluator::OnTimer(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
+                        std::vector<OutgoingAlert>* alerts) {
+  const Occasion occasion{.customer = customer, .now = now, .noticed = noticed, .state = state, .alerts = alerts,
+                          .first_alert = alerts->size()};
+  StepDown(occasion);
+  Evaluate(occasion, {});
+}
+
+void Evaluator::OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
+                               std::vector<OutgoingAlert>* alerts) {
+  const Occasion occasion{.customer = customer, .now = now, .noticed = noticed, .state = state, .alerts = alerts,
+                          .first_alert = alerts->size()};
+  StepDown(occasion);
+  Evaluate(occasion, all_);
+}
+
+void Evaluator::StepDown(const Occasion& occasion) {
+  CustomerState& state = *occasion.state;
+  const MeasureState& pulse = state.measures[rules_.pulse];
+  while (OnSilence(rules_.lifecycle, pulse, occasion.now, &state.lifecycle)) Evaluate(occasion, on_lifecycle_);
+  state.lifecycle_due = NextSilence(rules_.lifecycle, pulse, state.lifecycle);
+}
+
+// Evaluates the wanted rules and those whose deadline has come.
+void Evaluator::Evaluate(const Occasion& occasion, RuleMask wanted) {
+  std::vector<RuleState>& states = occasion.state->rules;
+  for (size_t i = 0; i < states.size(); ++i) {
+    if (wanted.test(i) || states[i].due <= occasion.now) EvaluateRule(occasion, i);
+  }
+}
+
+void Evaluator::EvaluateRule(const Occasion& occasion, size_t rule) {
+  RuleState& state = occasion.state->rules[rule];
+  open_.clear();
+  for (const Episode& episode : state.episodes) {
+    if (episode.phase != Phase::kPending && episode.phase != Phase::kFiring) continue;
+    open_.push_back({.key = episode.key, .firing = episode.phase == Phase::kFiring, .starts_at = episode.starts_at,
+                     .value = episode.value});
+  }
+  const Subject subject{.measure_defs = rules_.measures,
+                        .measures = occasion.state->measures,
+                        .calendar = calendar_,
+                        .lifecycle = occasion.state->lifecycle,
+                        .event = occasion.event,
+                        .late = occasion.late,
+                        .now = occasion.now,
+                        .open = open_,
+                        .memory = &state.memory};
+  verdicts_.clear();
+  EventTime due = rules_.rules[rule].detector.evaluate(subject, &verdicts_);
+  // An episode of which the detector says nothing any more has ended.
+  for (const Episode& episode : state.episodes) {
+    const bool said = std::any_of(verdicts_.begin(), verdicts_.end(), [&](const Verdict& v) { return v.key == episode.key; });
+    if (!said) verdicts_.push_back({.key = episode.key, .condition = Condition::kClear, .since = occasion.now});
+  }
+  for (const Verdict& verdict : verdicts_) due = std::min(due, Judge(occasion, rule, subject, verdict));
+  // Time must go on: a deadline that is not in the future would fire for ever.
+  state.due = due <= occasion.now ? occasion.now + Duration(1) : due;
+}
+
+// Returns when the policy wants to look again.
+EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject& subject, const Verdict& verdict) {
+  const Rule& definition = rules_.rules[rule];
+  std::vector<Episode>& episodes = occasion.state->rules[rule].episodes;
+  auto at = SlotOf(episodes, verdict.key);
+  const bool known = at != episodes.end() && at->key == verdict.key;
+  if (!known && verdict.condition != Condition::kFiring) return EventTime::Never();
+  if (!known) {
+    at = episodes.insert(at, Episode{});
+    at->key = verdict.key;
+  }
+  Episode& episode = *at;
+  const EventTime opened_at = episode.starts_at;
+  const Decision decision = Advance(definition.policy, verdict, occasion.now, &episode);
+  const auto explain = [&](EventTime since) {
+    Verdict as_of = verdict;
+    as_of.since = since;
+    return definition.detector.explain(subject, as_of).dump();
+  };
+  if (decision.action == Decision::Action::kFire) {
+    const std::string evidence = decision.crossed ? explain(episode.starts_at) : std::exchange(episode.evidence, {});
+    Emit(occasion, rule, episode, AlertStatus::kFiring, decision.time, verdict.reason, evidence);
+  } else if (decision.action == Decision::Action::kResolve) {
+    episode.starts_at = opened_at;
+    Emit(occasion, rule, episode, AlertStatus::kResolved, decision.time, verdict.reason, explain(occasion.now));
+  } else if (decision.crossed && episode.phase == Phase::kPending) {
+    episode.evidence = explain(episode.starts_at);
+  }
+  if (!WorthKeeping(definition.policy, episode, occasion.now)) episodes.erase(at);
+  return decision.next_due;
+}
+
+void Evaluator::Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status, EventTime time,
+                     Reason reason, std::string_view evidence) {
+  AlertEdge edge{.app = rules_.app,
+                 .rule = rules_.rules[rule].info,
+                 .status = status,
+                 .instant = episode.instant,
+                 .customer = occasion.customer,
+                 .key = episode.key,
+                 .starts_at = episode.starts_at,
+                 .time = time,
+                 .reason = reason,
+                 .evidence = evidence,
+                 .late_by = std::max(Duration(0), occasion.noticed - time),
+                 .activity = occasion.state->lifecycle.activity,
+                 .first_seen = occasion.state->first_seen,
+                 .last_seen = occasion.state->last_seen};
+  std::string id = AlertId(edge);
+  std::vector<OutgoingAlert>& alerts = *occasion.alerts;
+  for (size_t i = occasion.first_alert; i < alerts.size(); ++i) {
+    if (alerts[i].id != id) continue;
+    ++edge.n;
+    id = AlertId(edge);
+    i = occasion.first_alert - 1;  // from the start: the loop adds one
+  }
+  std::string payload = ToCloudEvent(edge, id);
+  alerts.push_back({.customer = std::string(occasion.customer),
+                    .id = std::move(id),
+                    .payload = std::move(payload),
+                    .rule = rule,
+                    .status = status,
+                    .reason = reason,
+                    .time = time});
+}
+
+}  // namespace heartbeatd

@@ -1,0 +1,93 @@
+// Applies events and timers to one customer's state and turns the rules' verdicts into alerts. Pure:
+// state, event and time come in, alerts go out. The same code serves run, backtest and tests.
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alert/record.h"
+#include "customer/state.h"
+#include "rules/ruleset.h"
+
+namespace heartbeatd {
+
+// An alert that is ready to be sent.
+struct OutgoingAlert {
+  std::string customer;
+  std::string id;
+  std::string payload;  // the CloudEvent
+  size_t rule = 0;      // index in the rule set
+  AlertStatus status = AlertStatus::kFiring;
+  Reason reason = Reason::kNone;
+  EventTime time;
+};
+
+// What one event did to a customer, for counting.
+struct EventEffect {
+  bool duplicate = false;
+  bool late = false;
+  bool beyond_retention = false;
+  bool distinct_saturated = false;
+};
+
+// Not thread-safe (calendar cache, scratch space): one per shard. The rule set must outlive it.
+class Evaluator {
+ public:
+  explicit Evaluator(const RuleSet& rules);
+
+  // A state with every part in place and nothing seen.
+  [[nodiscard]] CustomerState NewState() const;
+
+  // Applies an event of this customer. `now` is the shard's clock, at or after the event's time;
+  // every timer due before has fired. `noticed` is what late_by is counted to. Alerts are appended.
+  EventEffect OnEvent(std::string_view customer, const Event& event, EventTime now, EventTime noticed,
+                      CustomerState* state, std::vector<OutgoingAlert>* alerts);
+
+  // Looks at the customer at `now` because a deadline has come.
+  void OnTimer(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
+               std::vector<OutgoingAlert>* alerts);
+
+  // Looks at every rule, because the rule set has changed since the state was written.
+  void OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
+                      std::vector<OutgoingAlert>* alerts);
+
+ private:
+  static constexpr size_t kRulesMax = 256;
+  using RuleMask = std::bitset<kRulesMax>;
+
+  // What stays the same during one evaluation.
+  struct Occasion {
+    std::string_view customer;
+    const Event* event = nullptr;
+    bool late = false;
+    EventTime now;
+    EventTime noticed;
+    CustomerState* state = nullptr;
+    std::vector<OutgoingAlert>* alerts = nullptr;
+    size_t first_alert = 0;  // of this evaluation
+  };
+
+  void Evaluate(const Occasion& occasion, RuleMask wanted);
+  void EvaluateRule(const Occasion& occasion, size_t rule);
+  EventTime Judge(const Occasion& occasion, size_t rule, const Subject& subject, const Verdict& verdict);
+  void Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status, EventTime time,
+            Reason reason, std::string_view evidence);
+  // Takes every step down that silence makes by `now`, evaluating after each.
+  void StepDown(const Occasion& occasion);
+
+  const RuleSet& rules_;
+  Calendar calendar_;
+  std::vector<RuleMask> by_measure_;  // rules to evaluate when a measure is touched
+  RuleMask on_lifecycle_;
+  std::vector<std::pair<int, RuleMask>> by_type_;
+  RuleMask all_;
+  // Scratch, reused.
+  std::vector<Verdict> verdicts_;
+  std::vector<OpenEpisode> open_;
+};
+
+}  // namespace heartbeatd

@@ -1,0 +1,295 @@
+#include "shard/restore.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/id.h"
+#include "shard/customers.h"
+
+namespace heartbeatd {
+namespace {
+
+constexpr Duration kAskTimeout = std::chrono::seconds(1);
+constexpr Duration kLogEvery = std::chrono::seconds(2);
+
+}  // namespace
+
+Restore::Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input, EventSource& changelog,
+                 const StoreOpener& open_store, std::vector<int32_t> partitions)
+    : options_(std::move(options)), clock_(clock), metrics_(metrics), input_(input), changelog_(changelog),
+      open_store_(open_store), began_(clock.Monotonic()), logged_(began_) {
+  for (const int32_t partition : partitions) parts_.emplace_back().out.partition = partition;
+}
+
+Restore::~Restore() {
+  if (reading_) (void)changelog_.Stop();
+}
+
+Result<bool> Restore::Step(Duration budget) {
+  if (!reading_) {
+    const Result<bool> answered = Ask();
+    if (!answered || !*answered) return answered;
+    for (Part& part : parts_) {
+      if (Status opened = OpenLocal(&part); !opened) return std::unexpected(std::move(opened.error()));
+    }
+    if (Status started = StartReading(); !started) return std::unexpected(std::move(started.error()));
+  }
+  const Duration until = clock_.Monotonic() + budget;
+  uint64_t read = 0;
+  const auto all_done = [&] { return std::all_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.done; }); };
+  while (!all_done()) {
+    Polled polled = changelog_.Poll(std::chrono::milliseconds(10));
+    if (polled.kind == Polled::Kind::kRecord) {
+      ++read;
+      if (Status stored = OnRecord(polled.record); !stored) return std::unexpected(std::move(stored.error()));
+    } else if (polled.kind == Polled::Kind::kEndOfPartition) {
+      Part* part = Find(polled.at.at.partition);
+      if (part != nullptr) part->next = std::max(part->next, polled.at.offset);
+      if (part != nullptr && part->next >= part->end && !part->done) {
+        if (Status finished = Finish(part); !finished) return std::unexpected(std::move(finished.error()));
+      }
+    } else if (polled.kind == Polled::Kind::kFailed || polled.kind == Polled::Kind::kOffsetOutOfRange) {
+      spdlog::warn("restore: {}; starting over", polled.error.message);
+      if (Status reopened = changelog_.Reopen(); !reopened) return std::unexpected(std::move(reopened.error()));
+      reading_ = false;
+      for (Part& part : parts_) {
+        const int32_t partition = part.out.partition;
+        part = Part{};
+        part.out.partition = partition;
+      }
+      break;
+    }
+    if (clock_.Monotonic() >= until) break;
+  }
+  records_ += read;
+  metrics_.AddRestored(read);
+  const Duration now = clock_.Monotonic();
+  if (reading_ && !all_done() && now - logged_ >= kLogEvery) {
+    logged_ = now;
+    uint64_t remaining = 0;
+    for (const auto& [partition, n] : Remaining()) remaining += n;
+    spdlog::info("restoring {} shards: {} records read, about {} to go", parts_.size(), records_, remaining);
+  }
+  if (!reading_ || !all_done()) return false;
+  (void)changelog_.Stop();
+  reading_ = false;
+  spdlog::info("restored {} shards, {} changelog records, in {} ms", parts_.size(), records_, (now - began_).count());
+  return true;
+}
+
+Result<bool> Restore::Ask() {
+  std::vector<TopicPartition> inputs;
+  std::vector<TopicPartition> logs;
+  for (const Part& part : parts_) {
+    for (const std::string& topic : options_.topics) inputs.push_back({topic, part.out.partition});
+    logs.push_back({options_.changelog, part.out.partition});
+  }
+  const auto retry = [&](const Error& error) -> Result<bool> {
+    if (error.code == ExitCode::kBroken || error.code == ExitCode::kConfig) return std::unexpected(error);
+    if (clock_.Monotonic() - logged_ >= kLogEvery) {
+      logged_ = clock_.Monotonic();
+      spdlog::warn("restore: {}; trying again", error.message);
+    }
+    return false;
+  };
+  // In this order: the group's stable offset first, so that the changelog's end covers what it covers.
+  const auto committed = input_.CommittedOffsets(inputs, kAskTimeout);
+  if (!committed) return retry(committed.error());
+  const auto ranges = input_.Offsets(inputs, kAskTimeout);
+  if (!ranges) return retry(ranges.error());
+  const auto ends = changelog_.Offsets(logs, kAskTimeout);
+  if (!ends) return retry(ends.error());
+  const size_t topics = options_.topics.size();
+  for (size_t p = 0; p < parts_.size(); ++p) {
+    parts_[p].committed.assign(committed->begin() + static_cast<std::ptrdiff_t>(p * topics),
+                               committed->begin() + static_cast<std::ptrdiff_t>((p + 1) * topics));
+    parts_[p].input.assign(ranges->begin() + static_cast<std::ptrdiff_t>(p * topics),
+                           ranges->begin() + static_cast<std::ptrdiff_t>((p + 1) * topics));
+    parts_[p].begin = (*ends)[p].begin;
+    parts_[p].end = (*ends)[p].end;
+  }
+  return true;
+}
+
+Status Restore::OpenLocal(Part* part) {
+  Result<std::unique_ptr<Store>> store = open_store_(part->out.partition);
+  if (!store) return std::unexpected(std::move(store.error()));
+  part->out.store = std::move(*store);
+  const Result<std::optional<std::string>> bytes = part->out.store->LocalMeta();
+  if (!bytes) return Rebuild(part, bytes.error().message);
+  if (!*bytes) return Rebuild(part, "");
+  const Result<LocalMeta> local = DecodeLocalMeta(**bytes);
+  if (!local) return std::unexpected(local.error());
+  if (local->cluster_id != options_.cluster_id) return Rebuild(part, "it belongs to another Kafka cluster");
+  if (local->position < part->begin || local->position > part->end) return Rebuild(part, "its position is outside the changelog");
+  if (clock_.Now() - local->synced_at > options_.delete_retention / 2) {
+    return Rebuild(part, "it is so old that erased customers might come back");
+  }
+  part->out.meta = local->meta;
+  part->changelog_id = local->meta.changelog_id;
+  // The record before the position is the one that says which log this is.
+  part->next = std::max(part->begin, local->position - 1);
+  part->out.position = local->position;
+  return {};
+}
+
+Status Restore::Rebuild(Part* part, const std::string& why) {
+  if (!why.empty()) spdlog::warn("local state of partition {} is rebuilt from the changelog: {}", part->out.partition, why);
+  if (Status wiped = part->out.store->Wipe(); !wiped) return wiped;
+  part->rebuilding = true;
+  part->changelog_id.reset();
+  part->last_meta.reset();
+  part->buffer.clear();
+  part->buffer_bytes = 0;
+  part->out.meta = ShardMeta{};
+  part->out.position = part->next = part->begin;
+  return {};
+}
+
+Status Restore::StartReading() {
+  std::vector<Position> positions;
+  for (Part& part : parts_) {
+    if (part.done) continue;
+    if (part.next >= part.end) {
+      if (Status finished = Finish(&part); !finished) return finished;
+    }
+    if (!part.done) positions.push_back({{options_.changelog, part.out.partition}, part.next});
+  }
+  reading_ = true;
+  return changelog_.Start(positions);
+}
+
+Status Restore::OnRecord(const InputRecord& record) {
+  Part* part = Find(record.partition);
+  if (part == nullptr || part->done || record.offset < part->next) return {};
+  part->next = record.offset + 1;
+  if (record.key && *record.key == kChangelogMetaKey && record.payload) {
+    Result<ShardMeta> meta = DecodeMeta(*record.payload);
+    if (!meta) return std::unexpected(std::move(meta.error()).Context(fmt::format("changelog of partition {}", record.partition)));
+    if (part->changelog_id && !part->changelog_id->empty() && meta->changelog_id != *part->changelog_id) {
+      if (Status rebuilt = Rebuild(part, "it belongs to another changelog"); !rebuilt) return rebuilt;
+      return StartReading();
+    }
+    part->out.meta = std::move(*meta);
+    part->last_meta = record.offset;
+  } else if (const std::optional<std::string_view> customer = record.key ? CustomerOf(*record.key) : std::nullopt) {
+    std::optional<std::string>& state = part->buffer[std::string(*customer)];
+    part->buffer_bytes += customer->size() + record.payload.value_or("").size() + 100;
+    state.reset();
+    if (record.payload) state.emplace(*record.payload);
+  }
+  size_t total = 0;
+  for (const Part& p : parts_) total += p.buffer_bytes;
+  if (total > kBufferBytesMax) {
+    part->out.position = part->next;
+    if (Status spilled = Spill(part); !spilled) return spilled;
+  }
+  return part->next >= part->end ? Finish(part) : Status();
+}
+
+// Stores what was read so far. Deadlines that a state no longer has stay in the index: whoever meets
+// one there sees that it is out of date.
+Status Restore::Spill(Part* part) {
+  StoreBatch batch;
+  std::vector<std::string> values;
+  values.reserve(part->buffer.size());
+  for (const auto& [customer, state] : part->buffer) {
+    if (!state) {
+      batch.states.push_back({customer, std::nullopt});
+      continue;
+    }
+    const Result<EventTime> due = CustomerCodec::DueOf(*state);
+    if (!due) return std::unexpected(due.error());
+    values.push_back(CustomerTable::StoredValue(*due, *state));
+    batch.states.push_back({customer, values.back()});
+    if (*due != EventTime::Never()) batch.timers_added.push_back({*due, customer});
+  }
+  const std::string local_meta = EncodeLocalMeta({.meta = part->out.meta,
+                                                  .position = part->out.position,
+                                                  .synced_at = clock_.Now(),
+                                                  .cluster_id = options_.cluster_id});
+  batch.local_meta = local_meta;
+  std::sort(batch.timers_added.begin(), batch.timers_added.end());
+  Status written = part->rebuilding ? part->out.store->Ingest(batch) : part->out.store->Write(batch);
+  part->buffer.clear();
+  part->buffer_bytes = 0;
+  return written;
+}
+
+Status Restore::Finish(Part* part) {
+  const bool has_local = part->changelog_id.has_value() && !part->changelog_id->empty();
+  if (has_local && !part->last_meta && part->end > part->begin) {
+    // A log of the same length that does not hold the record we were at is another log.
+    if (Status rebuilt = Rebuild(part, "it does not belong to this changelog"); !rebuilt) return rebuilt;
+    if (part->next < part->end) return reading_ ? StartReading() : Status();
+  }
+  if (Status checked = CheckInput(part); !checked) return checked;
+  // Every transaction ends with the shard's record, so nothing committed lies behind the newest one; a
+  // position there, and not behind the control record that follows, finds it again.
+  if (part->last_meta) part->out.position = *part->last_meta + 1;
+  if (!part->buffer.empty() || part->last_meta) {
+    if (Status spilled = Spill(part); !spilled) return spilled;
+  }
+  part->done = true;
+  return {};
+}
+
+// The shard's record against the group's offset and the input's range.
+Status Restore::CheckInput(Part* part) {
+  ShardMeta& meta = part->out.meta;
+  const bool known = !meta.changelog_id.empty();
+  const int32_t partition = part->out.partition;
+  for (size_t i = 0; i < options_.topics.size(); ++i) {
+    const std::string& topic = options_.topics[i];
+    const OffsetRange& range = part->input[i];
+    const auto next = meta.next.find(topic);
+    const std::optional<int64_t>& group = part->committed[i];
+    if (group && (next == meta.next.end() || next->second < *group)) {
+      return Fail(fmt::format("{}[{}]: the group has committed offset {}, but the changelog {} knows {}. Either the changelog has lost "
+                              "data or was deleted, or somebody has moved the group's offsets. Restore the changelog, or, to begin "
+                              "anew and lose all state, delete the group's offsets",
+                              topic, partition, *group, options_.changelog,
+                              next == meta.next.end() ? "nothing of it" : fmt::format("only {}", next->second)),
+                  ExitCode::kBroken);
+    }
+    if (next == meta.next.end()) {
+      meta.next[topic] = options_.from_latest ? range.end : range.begin;
+    } else if (next->second < range.begin || next->second > range.end) {
+      const std::string lost = next->second < range.begin
+                                   ? fmt::format("offsets {} to {} are gone (retention)", next->second, range.begin - 1)
+                                   : fmt::format("it ends at {}, before our position {} (was it recreated?)", range.end, next->second);
+      if (!options_.accept_lost_input) {
+        return Fail(fmt::format("{}[{}]: {}. To accept the loss and go on at offset {}, start once with --accept-lost-input", topic,
+                                partition, lost, range.begin),
+                    ExitCode::kBroken);
+      }
+      spdlog::warn("{}[{}]: {}; going on at offset {}, as asked", topic, partition, lost, range.begin);
+      next->second = range.begin;
+    }
+  }
+  part->out.is_new = !known;
+  if (!known) meta.changelog_id = RandomUuid();
+  return {};
+}
+
+Restore::Part* Restore::Find(int32_t partition) {
+  const auto it = std::find_if(parts_.begin(), parts_.end(), [&](const Part& p) { return p.out.partition == partition; });
+  return it == parts_.end() ? nullptr : &*it;
+}
+
+std::vector<Restored> Restore::Take() {
+  std::vector<Restored> out;
+  for (Part& part : parts_) out.push_back(std::move(part.out));
+  return out;
+}
+
+std::map<int32_t, uint64_t> Restore::Remaining() const {
+  std::map<int32_t, uint64_t> out;
+  for (const Part& part : parts_) out[part.out.partition] = part.done ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, part.end - part.next));
+  return out;
+}
+
+}  // namespace heartbeatd

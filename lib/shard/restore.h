@@ -1,0 +1,104 @@
+// Brings shards back to what was last committed: from the local store and the changelog's tail, or
+// from the whole changelog. Reading stops at the end of the log as it was *including* open
+// transactions: the last stable offset may be pinned by a predecessor, with committed state beyond it.
+//
+//   kAsking -> kReading -> kDone
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "customer/codec.h"
+#include "metrics/metrics.h"
+#include "shard/io.h"
+#include "store/store.h"
+
+namespace heartbeatd {
+
+// Opens the local store of a partition, taking it over from whoever had it in this process.
+using StoreOpener = std::function<Result<std::unique_ptr<Store>>(int32_t partition)>;
+
+struct RestoreOptions {
+  std::vector<std::string> topics;  // input
+  std::string changelog;
+  std::string cluster_id;
+  bool from_latest = false;          // where a partition that nobody has read begins
+  bool accept_lost_input = false;    // go on at the earliest offset where the wanted one is gone
+  Duration delete_retention = std::chrono::hours(24) * 7;  // of the changelog
+};
+
+// One shard, restored.
+struct Restored {
+  int32_t partition = 0;
+  std::unique_ptr<Store> store;
+  ShardMeta meta;
+  int64_t position = 0;  // next changelog offset
+  bool is_new = false;   // nobody has ever committed for it: do so at once
+};
+
+// Not thread-safe. Destroying it cancels: nothing of it is left but a store that is further along.
+class Restore {
+ public:
+  Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input, EventSource& changelog,
+          const StoreOpener& open_store, std::vector<int32_t> partitions);
+  ~Restore();
+
+  // Works for about `budget`. True: done, Take() the result. Errors are final: kBroken for lost
+  // changelog data; temporary ones (broker away) are retried inside.
+  Result<bool> Step(Duration budget);
+  std::vector<Restored> Take();
+
+  // Changelog offsets still to read of each partition.
+  [[nodiscard]] std::map<int32_t, uint64_t> Remaining() const;
+
+ private:
+  struct Part {
+    Restored out;
+    std::optional<std::string> changelog_id;  // that the local store belongs to
+    bool rebuilding = false;  // the store was empty or has been wiped
+    int64_t begin = 0;        // of the changelog
+    int64_t end = 0;          // read up to here
+    int64_t next = 0;         // to be read
+    bool done = false;
+    std::optional<int64_t> last_meta;  // offset of the newest record of the shard
+    std::map<std::string, std::optional<std::string>> buffer;  // read but not stored: customer, state
+    size_t buffer_bytes = 0;
+    std::vector<std::optional<int64_t>> committed;  // of the group, by topic
+    std::vector<OffsetRange> input;                 // by topic
+  };
+
+  static constexpr size_t kBufferBytesMax = 32u << 20;  // of all parts together
+
+  // False: the broker does not answer; try again.
+  Result<bool> Ask();
+  Status OpenLocal(Part* part);
+  Status Rebuild(Part* part, const std::string& why);
+  Status StartReading();
+  Status OnRecord(const InputRecord& record);
+  Status Spill(Part* part);
+  Status Finish(Part* part);
+  Status CheckInput(Part* part);
+  Part* Find(int32_t partition);
+
+  RestoreOptions options_;
+  const Clock& clock_;
+  Metrics& metrics_;
+  EventSource& input_;
+  EventSource& changelog_;
+  const StoreOpener& open_store_;
+  std::vector<Part> parts_;
+  bool reading_ = false;
+  Duration began_;
+  Duration logged_;
+  uint64_t records_ = 0;
+};
+
+}  // namespace heartbeatd

@@ -1,0 +1,154 @@
+// A shard: everything that belongs to one partition number. Its customers, their timers, its clock T
+// and its position in each input topic. This is the one place where events and time meet; run,
+// backtest and tests all drive the same code.
+//
+// The steps of its life:
+//   1. Offer() messages, OnEndOfPartition(), OnConfirmedEnd() as they come.
+//   2. Step(): apply what is due, in the order of event time. Before an event at time e every timer
+//      due at or before e fires, at its own due time. Once the partition is drained, wall time moves T.
+//   3. Take what is to be committed: outbox(), customers().uncommitted(), Meta().
+//   4. OnCommitted(), or, if the commit failed, throw the shard away and restore it.
+//   5. Now and then Save(): write behind to the store.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "customer/codec.h"
+#include "rules/ruleset.h"
+#include "shard/customers.h"
+#include "shard/evaluator.h"
+#include "shard/intake.h"
+#include "shard/io.h"
+#include "shard/traffic.h"
+#include "store/store.h"
+
+namespace heartbeatd {
+
+enum class TimeSource : uint8_t { kWall, kEvent };
+
+struct ShardOptions {
+  int32_t partition = 0;
+  std::vector<std::string> topics;  // input topics; a message's topic is an index into them
+  std::shared_ptr<const RuleSet> rules;
+  TimeSource time_source = TimeSource::kWall;
+  Duration delay = std::chrono::seconds(10);      // wall time moves T to "drained as of" less this
+  Duration future_skew = std::chrono::minutes(5);  // later timestamps are refused
+  OutagePolicy outage;
+  size_t cache_bytes_max = 64u << 20;
+};
+
+// A refused message on its way to the dead-letter topic.
+struct DeadLetter {
+  InputRecord record;
+  DeadLetterReason reason = DeadLetterReason::kNotJson;
+};
+
+// What a commit sends to the outside world, beside the changelog.
+struct Outbox {
+  std::vector<OutgoingAlert> alerts;
+  std::vector<DeadLetter> dead_letters;
+  [[nodiscard]] bool empty() const { return alerts.empty() && dead_letters.empty(); }
+};
+
+// What became of events, ever since the shard was opened; the worker exports the growth.
+struct ShardCounters {
+  uint64_t applied = 0;  // in time
+  uint64_t late = 0;     // applied, though before T
+  uint64_t beyond_retention = 0;  // late ones that changed totals only
+  uint64_t duplicates = 0;
+  uint64_t ticks = 0;
+  uint64_t erased = 0;
+  uint64_t dead_letters = 0;
+  uint64_t timers_fired = 0;
+  uint64_t distinct_saturated = 0;
+  uint64_t mismatched_keys = 0;  // messages whose key is not the customer's id
+  uint64_t merge_overflows = 0;  // filled in by the worker
+};
+
+// Not thread-safe: it belongs to one worker.
+class Shard {
+ public:
+  // `store` holds the state that `meta` belongs to, or is empty and `meta` new.
+  Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta);
+
+  // Step 1.
+  void Offer(size_t topic, InputRecord record, WallTime now) { intake_.Offer(topic, std::move(record), now); }
+  void OnEndOfPartition(size_t topic, int64_t offset) { intake_.OnEndOfPartition(topic, offset); }
+  void OnConfirmedEnd(size_t topic, int64_t end, WallTime asked_at) { intake_.OnConfirmedEnd(topic, end, asked_at); }
+
+  // Step 2. Does at most `units_max` units of work (a message, a timer, a customer looked at after a
+  // change of the rules); returns how many. Fewer than asked: there is nothing more to do now.
+  // Error: the store cannot be read; nothing was applied halfway.
+  Result<size_t> Step(size_t units_max, WallTime now);
+
+  // Moves T to `t`, firing what is due. For backtest and tests, which know that no event is missing.
+  Result<size_t> AdvanceTo(EventTime t, size_t units_max);
+
+  // Step 3.
+  [[nodiscard]] const Outbox& outbox() const { return outbox_; }
+  [[nodiscard]] CustomerTable& customers() { return customers_; }
+  [[nodiscard]] ShardMeta Meta() const;
+  // Something besides T and the position has changed.
+  [[nodiscard]] bool HasChanges() const { return !outbox_.empty() || !customers_.uncommitted().empty() || meta_dirty_; }
+  // The position has moved since the last commit.
+  [[nodiscard]] bool HasMoved() const { return moved_; }
+  // Rough size of the transaction so far.
+  [[nodiscard]] size_t OutboxBytes() const { return outbox_bytes_; }
+
+  // Step 4.
+  void OnCommitted();
+
+  // Step 5. `position`: next changelog offset after everything committed. Nothing may be uncommitted.
+  Status Save(int64_t position, WallTime now, const std::string& cluster_id);
+  Status FlushStore() { return store_->Flush(); }
+
+  // This message is not applied but dead-lettered: its transaction failed twice.
+  void MarkPoison(size_t topic, int64_t offset) { poison_.emplace_back(topic, offset); }
+
+  // The shard's record is to be committed though nothing has happened: the first time.
+  void MarkNew() { meta_dirty_ = true; }
+
+  [[nodiscard]] EventTime clock() const { return meta_.clock; }
+  [[nodiscard]] const Intake& intake() const { return intake_; }
+  [[nodiscard]] const ShardOptions& options() const { return options_; }
+  [[nodiscard]] const ShardCounters& counters() const { return counters_; }
+  [[nodiscard]] bool IsOutage(WallTime now) const { return traffic_.IsOutage(now); }
+  [[nodiscard]] bool IsDrained() const { return intake_.DrainedAsOf().has_value(); }
+  [[nodiscard]] uint64_t customers_known() const { return meta_.customers; }
+  [[nodiscard]] EventTime last_event() const { return traffic_.last_event(); }
+
+ private:
+  Status ApplyHead(Pending* head, WallTime now);
+  Status ApplyEvent(const Event& event, WallTime now, std::optional<DeadLetterReason>* refused);
+  void Refuse(Pending* head, DeadLetterReason reason);
+  // Fires timers due at or before `t`, at most `units_max`; moves T to the due time of each.
+  Result<size_t> FireTimers(EventTime t, size_t units_max, WallTime now);
+  // Looks at customers written under other rules.
+  Result<size_t> Sweep(size_t units_max, WallTime now);
+  [[nodiscard]] bool StateFits(Customer* customer);
+
+  ShardOptions options_;
+  std::unique_ptr<Store> store_;
+  ShardMeta meta_;
+  Evaluator evaluator_;
+  CustomerTable customers_;
+  Intake intake_;
+  Traffic traffic_;
+  Outbox outbox_;
+  size_t outbox_bytes_ = 0;
+  bool meta_dirty_ = false;
+  bool moved_ = false;
+  std::optional<std::string> sweep_after_;  // last customer looked at; absent: no sweep under way
+  std::vector<std::pair<size_t, int64_t>> poison_;
+  ShardCounters counters_;
+};
+
+}  // namespace heartbeatd

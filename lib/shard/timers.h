@@ -1,0 +1,50 @@
+// The shard's deadlines in order of time: a derived index over the customers' due times.
+//
+// The store holds the index as of the last write-behind; here are its beginning (as far as it was
+// needed) and everything that changed since. An entry may lie earlier than the customer's real
+// deadline, never later: a deadline that moves back leaves its entry where it is, and whoever pops it
+// puts it in the right place. So a busy customer costs one move per deadline reached, not per event.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "store/store.h"
+
+namespace heartbeatd {
+
+// Not thread-safe. The store must outlive it.
+class TimerIndex {
+ public:
+  // `is_unsaved(customer)`: the customer has changes that the store does not, so that the store's
+  // entries of it do not count.
+  TimerIndex(Store& store, std::function<bool(std::string_view)> is_unsaved);
+
+  // The first entry with due <= up_to, if there is one.
+  Result<std::optional<Timer>> First(EventTime up_to);
+  void Add(Timer timer);
+  void Remove(const Timer& timer) { live_.erase(timer); }
+
+  // Everything that was added or removed is in the store now: what lies far ahead may be forgotten.
+  void OnSaved();
+
+  // Entries in memory.
+  [[nodiscard]] size_t size() const { return live_.size(); }
+
+ private:
+  static constexpr size_t kChunk = 4096;
+  static constexpr size_t kLiveMax = 65'536;  // kept after a save
+
+  Store& store_;
+  std::function<bool(std::string_view)> is_unsaved_;
+  // Complete up to loaded_through_ (inclusive); beyond it only what is not in the store.
+  std::set<Timer> live_;
+  Timer loaded_through_{EventTime::Min(), ""};
+};
+
+}  // namespace heartbeatd

@@ -1,0 +1,488 @@
+#include "shard/worker.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+#include <utility>
+
+namespace heartbeatd {
+namespace {
+
+constexpr Duration kEndCheckEvery = std::chrono::milliseconds(50);
+constexpr Duration kRestoreSlice = std::chrono::milliseconds(50);
+constexpr Duration kBackoffMin = std::chrono::milliseconds(100);
+constexpr Duration kBackoffMax = std::chrono::seconds(5);
+// A producer that was fenced waits this long (one heartbeat) to see whether the member is fenced too.
+constexpr Duration kHeartbeat = std::chrono::seconds(3);
+constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
+constexpr size_t kChangeBytes = 300;  // of a customer's record on average, for the size of a transaction
+
+}  // namespace
+
+Worker::Worker(WorkerOptions options, WorkerParts parts)
+    : options_(std::move(options)), parts_(std::move(parts)), units_max_(options_.commit_max_events) {
+  last_store_flush_ = parts_.clock.Monotonic();
+}
+
+Status Worker::Step(Duration wait) {
+  if (Status polled = Poll(wait); !polled) return polled;
+  if (phase_ == Phase::kRestoring) {
+    if (Status restored = StepRestore(); !restored) return restored;
+  }
+  if (phase_ == Phase::kRunning) {
+    if (Status processed = Process(); !processed) return processed;
+    if (phase_ == Phase::kRunning && CommitIsDue()) {
+      if (Status committed = CommitNow(); !committed) return committed;
+    }
+    if (phase_ == Phase::kRunning) {
+      if (Status saved = WriteBehind(); !saved) return saved;
+    }
+  }
+  if (parts_.clock.Monotonic() - last_report_ >= kReportEvery) Report();
+  return {};
+}
+
+Status Worker::Stop() {
+  if (phase_ != Phase::kRunning) return {};
+  if (Status committed = CommitNow(); !committed) return committed;
+  if (phase_ != Phase::kRunning) return {};
+  for (const auto& [partition, shard] : shards_) {
+    if (!shard->customers().uncommitted().empty()) continue;
+    if (Status saved = SaveShard(shard.get()); !saved) spdlog::warn("{}", saved.error().message);
+    if (Status flushed = shard->FlushStore(); !flushed) spdlog::warn("{}", flushed.error().message);
+  }
+  Report();
+  return {};
+}
+
+// ---- 1. Poll -----------------------------------------------------------------------------------
+
+Status Worker::Poll(Duration wait) {
+  // While there is work left, or none may be taken, messages are only looked for, not waited for.
+  Duration timeout = work_left_ ? Duration(0) : wait;
+  const size_t batch = work_left_ ? kPollIdle : kPollBatch;
+  for (size_t i = 0; i < batch; ++i) {
+    Polled polled = parts_.input.Poll(timeout);
+    if (polled.kind == Polled::Kind::kNothing) break;
+    timeout = Duration(0);
+    if (Status handled = OnPolled(std::move(polled)); !handled) return handled;
+  }
+  return {};
+}
+
+Status Worker::OnPolled(Polled polled) {
+  switch (polled.kind) {
+    case Polled::Kind::kNothing: return {};
+    case Polled::Kind::kRecord: {
+      const auto it = shards_.find(polled.record.partition);
+      if (it == shards_.end()) return {};
+      const size_t topic = TopicIndex(polled.record.topic);
+      it->second->Offer(topic, std::move(polled.record), parts_.clock.Now());
+      return {};
+    }
+    case Polled::Kind::kEndOfPartition: {
+      const auto it = shards_.find(polled.at.at.partition);
+      if (it != shards_.end()) it->second->OnEndOfPartition(TopicIndex(polled.at.at.topic), polled.at.offset);
+      return {};
+    }
+    case Polled::Kind::kAssigned: return OnAssigned(std::move(polled));
+    case Polled::Kind::kRevoked: return OnRevoked();
+    case Polled::Kind::kLost: return OnLost("the group has given our partitions away");
+    case Polled::Kind::kFencedInstance: return OnFencedInstance();
+    case Polled::Kind::kOffsetOutOfRange:
+      if (options_.restore.accept_lost_input) return Resync();
+      return Fail(fmt::format("{}. To accept the loss, start once with --accept-lost-input", polled.error.message), ExitCode::kBroken);
+    case Polled::Kind::kFailed:
+      spdlog::warn("{}: consumer: {}; making a new one", options_.name, polled.error.message);
+      DropShards();
+      phase_ = Phase::kJoining;
+      return parts_.input.Reopen();
+  }
+  __builtin_unreachable();
+}
+
+Status Worker::OnAssigned(Polled polled) {
+  DropShards();
+  generation_ = std::move(polled.generation);
+  std::map<int32_t, size_t> topics_of;
+  for (const TopicPartition& at : polled.partitions) ++topics_of[at.partition];
+  partitions_.clear();
+  for (const auto& [partition, topics] : topics_of) {
+    if (topics != options_.shard.topics.size()) {
+      return Fail(fmt::format("partition {} was assigned without all input topics: they must have the same number of partitions", partition),
+                  ExitCode::kConfig);
+    }
+    partitions_.push_back(partition);
+  }
+  spdlog::info("{}: assigned {} partitions [{}]", options_.name, partitions_.size(), fmt::join(partitions_, " "));
+  phase_ = Phase::kRestoring;
+  return {};
+}
+
+Status Worker::OnRevoked() {
+  spdlog::info("{}: giving back {} partitions", options_.name, partitions_.size());
+  const std::vector<Shard*> changed = phase_ == Phase::kRunning ? Changed() : std::vector<Shard*>{};
+  if (!changed.empty() && parts_.input.IsMember()) {
+    const TransactionResult committed = CommitShards(changed, options_.topics, generation_, parts_.committer);
+    if (committed.result.ok()) {
+      CountAlerts(changed);
+      for (Shard* shard : changed) shard->OnCommitted();
+    } else {
+      spdlog::warn("{}: the last commit before giving back failed: {}", options_.name, committed.result.error.message);
+      if (committed.result.kind != TxResult::Kind::kAbort || !parts_.committer.Abort().ok()) committer_open_ = false;
+    }
+  }
+  DropShards();
+  partitions_.clear();
+  generation_.reset();
+  phase_ = Phase::kJoining;
+  return parts_.input.Stop();
+}
+
+Status Worker::OnLost(const std::string& why) {
+  spdlog::warn("{}: {}", options_.name, why);
+  DropShards();
+  partitions_.clear();
+  generation_.reset();
+  phase_ = Phase::kJoining;
+  return parts_.input.Stop();
+}
+
+Status Worker::OnFencedInstance() {
+  DropShards();
+  partitions_.clear();
+  generation_.reset();
+  phase_ = Phase::kJoining;
+  if (Status struck = Strike("another member of the group has this instance's name, or the broker was frozen"); !struck) return struck;
+  return parts_.input.Reopen();
+}
+
+// ---- 2. Restore --------------------------------------------------------------------------------
+
+Status Worker::StepRestore() {
+  if (parts_.clock.Monotonic() < resume_at_) return {};
+  if (!committer_open_) {
+    // Before reading: whatever an earlier producer of this name left open is finished now.
+    if (Status opened = parts_.committer.Open(); !opened) {
+      if (opened.error().code == ExitCode::kBroken || opened.error().code == ExitCode::kConfig) return opened;
+      spdlog::warn("{}: producer: {}; trying again", options_.name, opened.error().message);
+      resume_at_ = parts_.clock.Monotonic() + std::chrono::seconds(1);
+      return {};
+    }
+    committer_open_ = true;
+  }
+  if (!restore_) {
+    restore_ = std::make_unique<Restore>(options_.restore, parts_.clock, parts_.metrics, parts_.input, parts_.changelog,
+                                         parts_.open_store, partitions_);
+  }
+  const Result<bool> done = restore_->Step(kRestoreSlice);
+  if (!done) return std::unexpected(done.error());
+  if (!*done) return {};
+
+  std::vector<Restored> restored = restore_->Take();
+  restore_.reset();
+  std::vector<Position> positions;
+  bool any_new = false;
+  for (Restored& part : restored) {
+    ShardOptions shard_options = options_.shard;
+    shard_options.partition = part.partition;
+    shard_options.cache_bytes_max = options_.cache_bytes_max / restored.size();
+    std::vector<int64_t>& next = committed_next_[part.partition];
+    next.clear();
+    for (const std::string& topic : options_.shard.topics) {
+      next.push_back(part.meta.next[topic]);
+      positions.push_back({{topic, part.partition}, next.back()});
+    }
+    positions_[part.partition] = part.position;
+    auto shard = std::make_unique<Shard>(std::move(shard_options), std::move(part.store), std::move(part.meta));
+    for (const auto& [topic, offset] : poison_[part.partition]) shard->MarkPoison(topic, offset);
+    if (part.is_new) shard->MarkNew();
+    any_new = any_new || part.is_new;
+    shards_[part.partition] = std::move(shard);
+  }
+  phase_ = Phase::kRunning;
+  last_commit_ = last_position_commit_ = parts_.clock.Monotonic();
+  if (Status started = parts_.input.Start(positions); !started) return started;
+  return any_new ? CommitNow() : Status();
+}
+
+// ---- 3. Process --------------------------------------------------------------------------------
+
+Status Worker::Process() {
+  work_left_ = false;
+  if (intake_paused_) return {};
+  const Duration now = parts_.clock.Monotonic();
+  const bool check_ends = now - last_end_check_ >= kEndCheckEvery;
+  if (check_ends) last_end_check_ = now;
+  const WallTime wall = parts_.clock.Now();
+  std::vector<Shard*> order;
+  for (const auto& [partition, shard] : shards_) order.push_back(shard.get());
+  if (!order.empty()) std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(turn_++ % order.size()), order.end());
+  for (Shard* shard : order) {
+    for (size_t i = 0; check_ends && i < options_.shard.topics.size(); ++i) {
+      const std::optional<ConfirmedEnd> end = parts_.input.LatestEnd({options_.shard.topics[i], shard->options().partition});
+      if (end) shard->OnConfirmedEnd(i, end->end, end->asked_at);
+    }
+    if (units_ >= units_max_) {
+      work_left_ = true;
+      break;
+    }
+    const Result<size_t> done = shard->Step(units_max_ - units_, wall);
+    if (!done) return std::unexpected(done.error());
+    units_ += *done;
+    work_left_ = work_left_ || units_ >= units_max_;
+  }
+  return {};
+}
+
+// ---- 4. Commit ---------------------------------------------------------------------------------
+
+std::vector<Shard*> Worker::Changed() {
+  std::vector<Shard*> changed;
+  for (const auto& [partition, shard] : shards_) {
+    if (shard->HasChanges() || shard->HasMoved()) changed.push_back(shard.get());
+  }
+  return changed;
+}
+
+bool Worker::CommitIsDue() const {
+  const Duration now = parts_.clock.Monotonic();
+  bool changed = false;
+  bool moved = false;
+  size_t bytes = 0;
+  for (const auto& [partition, shard] : shards_) {
+    changed = changed || shard->HasChanges();
+    moved = moved || shard->HasMoved();
+    bytes += shard->OutboxBytes() + shard->customers().uncommitted().size() * kChangeBytes;
+  }
+  if (changed && (now - last_commit_ >= options_.commit_interval || bytes >= options_.commit_max_bytes)) return true;
+  return units_ >= units_max_ || (moved && now - last_position_commit_ >= options_.position_max_age);
+}
+
+Status Worker::CommitNow() {
+  const std::vector<Shard*> changed = Changed();
+  units_ = 0;
+  if (changed.empty() || !parts_.input.IsMember()) return {};
+  const Duration began = parts_.clock.Monotonic();
+  const TransactionResult committed = CommitShards(changed, options_.topics, generation_, parts_.committer);
+  if (!committed.result.ok()) return OnCommitFailed(committed);
+  const Duration ended = parts_.clock.Monotonic();
+  parts_.metrics.OnCommit("committed", ended - began, committed.records);
+  CountAlerts(changed);
+  for (size_t i = 0; i < changed.size(); ++i) {
+    Shard* shard = changed[i];
+    shard->OnCommitted();
+    positions_[shard->options().partition] = committed.positions[i];
+    std::vector<int64_t>& next = committed_next_[shard->options().partition];
+    for (size_t topic = 0; topic < next.size(); ++topic) next[topic] = shard->intake().next(topic);
+  }
+  last_commit_ = last_position_commit_ = ended;
+  failures_ = 0;
+  units_max_ = std::min(options_.commit_max_events, units_max_ * 2);
+  return {};
+}
+
+Status Worker::OnCommitFailed(const TransactionResult& failed) {
+  ++failures_;
+  const std::string& why = failed.result.error.message;
+  if (failed.result.kind == TxResult::Kind::kFenced) {
+    parts_.metrics.OnCommit("fenced", Duration(0), 0);
+    return OnProducerFenced(failed.result.error);
+  }
+  if (failed.result.kind == TxResult::Kind::kAbort) {
+    parts_.metrics.OnCommit("aborted", Duration(0), 0);
+    spdlog::warn("{}: transaction aborted: {}; going back to the last commit", options_.name, why);
+    if (failed.result.bad_record) NarrowDown();
+    if (!parts_.committer.Abort().ok()) committer_open_ = false;
+  } else {
+    parts_.metrics.OnCommit("ambiguous", Duration(0), 0);
+    spdlog::warn("{}: unknown how a transaction ended: {}; making a new producer and going back to the last commit", options_.name, why);
+    committer_open_ = false;
+  }
+  resume_at_ = parts_.clock.Monotonic() + std::min(kBackoffMax, kBackoffMin * (1 << std::min(failures_ - 1, 6)));
+  return Resync();
+}
+
+// A record is at fault. The second time, and every time after, transactions are halved, until the one
+// message that leads to it is found.
+void Worker::NarrowDown() {
+  if (failures_ < 2) return;
+  if (units_max_ > 1) {
+    units_max_ = std::max<size_t>(1, units_max_ / 2);
+    return;
+  }
+  for (const auto& [partition, shard] : shards_) {
+    const std::vector<int64_t>& next = committed_next_[partition];
+    for (size_t topic = 0; topic < next.size(); ++topic) {
+      if (shard->intake().next(topic) == next[topic]) continue;
+      spdlog::error("{}: {}[{}] offset {} leads to a record that the broker refuses: it goes to the dead-letter topic",
+                    options_.name, options_.shard.topics[topic], partition, next[topic]);
+      poison_[partition].emplace_back(topic, next[topic]);
+    }
+  }
+}
+
+Status Worker::OnProducerFenced(const Error& error) {
+  committer_open_ = false;
+  if (Status struck = Strike(fmt::format("the producer was fenced: {}", error.message)); !struck) return struck;
+  resume_at_ = parts_.clock.Monotonic() + kHeartbeat;
+  return Resync();
+}
+
+Status Worker::Strike(const std::string& why) {
+  const Duration now = parts_.clock.Monotonic();
+  std::erase_if(strikes_, [&](Duration at) { return now - at > kFencedWithin; });
+  strikes_.push_back(now);
+  spdlog::warn("{}: {} ({} of {} times a minute)", options_.name, why, strikes_.size(), kFencedMax);
+  if (strikes_.size() < kFencedMax) return {};
+  return Fail(fmt::format("{}: {}. Another process seems to run with the same 'instance': give each its own", options_.name, why),
+              ExitCode::kTemporary);
+}
+
+Status Worker::Resync() {
+  DropShards();
+  phase_ = Phase::kRestoring;
+  return parts_.input.Start({});
+}
+
+// ---- 5. Write behind ---------------------------------------------------------------------------
+
+Status Worker::WriteBehind() {
+  const Duration now = parts_.clock.Monotonic();
+  if (intake_paused_ && now < retry_save_at_) return {};
+  size_t bytes = 0;
+  for (const auto& [partition, shard] : shards_) bytes += shard->customers().unsaved_bytes();
+  const bool all = bytes >= options_.unsaved_bytes_max || intake_paused_;
+  for (const auto& [partition, shard] : shards_) {
+    // Only what is committed may be written; and at most one shard a round, so that none waits long.
+    const Duration age = now - last_save_[partition];
+    if (!shard->customers().uncommitted().empty() || shard->HasMoved()) continue;
+    if (!all && (age < options_.flush_interval || (shard->customers().unsaved() == 0 && age < kSaveAtLeastEvery))) continue;
+    if (Status saved = SaveShard(shard.get()); !saved) return PauseIntake(saved.error());
+    if (!all) break;
+  }
+  if (intake_paused_) return ResumeIntake();
+  if (now - last_store_flush_ >= options_.store_flush_interval) {
+    last_store_flush_ = now;
+    for (const auto& [partition, shard] : shards_) {
+      if (Status flushed = shard->FlushStore(); !flushed) return PauseIntake(flushed.error());
+    }
+  }
+  return {};
+}
+
+Status Worker::SaveShard(Shard* shard) {
+  const int32_t partition = shard->options().partition;
+  const Duration began = parts_.clock.Monotonic();
+  const size_t customers = shard->customers().unsaved();
+  Status saved = shard->Save(positions_[partition], parts_.clock.Now(), options_.restore.cluster_id);
+  if (!saved) return saved;
+  last_save_[partition] = parts_.clock.Monotonic();
+  parts_.metrics.OnSave(last_save_[partition] - began, customers);
+  return {};
+}
+
+// What is committed but not written stays in memory; nothing new is taken until there is room again.
+Status Worker::PauseIntake(const Error& why) {
+  retry_save_at_ = parts_.clock.Monotonic() + std::chrono::seconds(1);
+  if (intake_paused_) return {};
+  spdlog::error("{}: {}; taking no events until it can be written", options_.name, why.message);
+  intake_paused_ = true;
+  return parts_.input.Start({});
+}
+
+Status Worker::ResumeIntake() {
+  spdlog::info("{}: local state can be written again", options_.name);
+  intake_paused_ = false;
+  std::vector<Position> positions;
+  for (const auto& [partition, shard] : shards_) {
+    for (size_t i = 0; i < options_.shard.topics.size(); ++i) {
+      positions.push_back({{options_.shard.topics[i], partition}, shard->intake().expected(i)});
+    }
+  }
+  return parts_.input.Start(positions);
+}
+
+// ---- Reports -----------------------------------------------------------------------------------
+
+void Worker::DropShards() {
+  Report();
+  restore_.reset();
+  for (const int32_t partition : partitions_) parts_.metrics.DropShard(partition);
+  shards_.clear();
+  reported_.clear();
+  positions_.clear();
+  last_save_.clear();
+  committed_next_.clear();
+  units_ = 0;
+  work_left_ = false;
+  intake_paused_ = false;
+}
+
+void Worker::CountAlerts(const std::vector<Shard*>& shards) {
+  std::map<std::tuple<size_t, AlertStatus, Reason>, uint64_t> counts;
+  for (const Shard* shard : shards) {
+    for (const OutgoingAlert& alert : shard->outbox().alerts) ++counts[{alert.rule, alert.status, alert.reason}];
+    std::map<DeadLetterReason, uint64_t> refused;
+    for (const DeadLetter& dead : shard->outbox().dead_letters) ++refused[dead.reason];
+    for (const auto& [reason, n] : refused) parts_.metrics.AddDeadLetters(NameOf(reason), n);
+  }
+  for (const auto& [what, n] : counts) {
+    const auto& [rule, status, reason] = what;
+    parts_.metrics.AddAlerts(options_.shard.rules->rules[rule].info.id, NameOf(status), NameOf(reason), n);
+  }
+}
+
+void Worker::Report() {
+  last_report_ = parts_.clock.Monotonic();
+  for (const auto& [partition, shard] : shards_) ReportShard(shard.get());
+  if (!restore_) return;
+  for (const auto& [partition, remaining] : restore_->Remaining()) {
+    parts_.metrics.SetShard(partition, {.clock_state = "restoring", .restore_remaining = remaining});
+  }
+}
+
+void Worker::ReportShard(Shard* shard) {
+  const WallTime now = parts_.clock.Now();
+  const ShardCounters& counters = shard->counters();
+  ShardCounters& last = reported_[shard->options().partition];
+  parts_.metrics.AddEvents("applied", counters.applied - last.applied);
+  parts_.metrics.AddEvents("late", counters.late - last.late);
+  parts_.metrics.AddEvents("duplicate", counters.duplicates - last.duplicates);
+  parts_.metrics.AddEvents("tick", counters.ticks - last.ticks);
+  parts_.metrics.AddEvents("erased", counters.erased - last.erased);
+  parts_.metrics.AddEvents("dead_letter", counters.dead_letters - last.dead_letters);
+  parts_.metrics.AddNoted("timers_fired", counters.timers_fired - last.timers_fired);
+  parts_.metrics.AddNoted("late_beyond_retention", counters.beyond_retention - last.beyond_retention);
+  parts_.metrics.AddNoted("distinct_saturated", counters.distinct_saturated - last.distinct_saturated);
+  parts_.metrics.AddNoted("mismatched_keys", counters.mismatched_keys - last.mismatched_keys);
+  parts_.metrics.AddNoted("merge_overflows", shard->intake().overflows() - last.merge_overflows);
+  if (counters.mismatched_keys > 0 && last.mismatched_keys == 0) {
+    spdlog::warn("{}: partition {} has messages whose key is not their customer's id: one customer's events must all go to one partition",
+                 options_.name, shard->options().partition);
+  }
+  last = counters;
+  last.merge_overflows = shard->intake().overflows();
+  const bool drained = shard->IsDrained();
+  const bool outage = drained && options_.shard.time_source == TimeSource::kWall && shard->IsOutage(now);
+  const bool wall = drained && options_.shard.time_source == TimeSource::kWall;
+  const double behind = shard->last_event() == EventTime::Min()
+                            ? 0.0
+                            : std::chrono::duration<double>(AsEventTime(now) - shard->last_event()).count();
+  parts_.metrics.SetShard(shard->options().partition,
+                          {.lag_messages = shard->intake().Lag(),
+                           .lag_seconds = drained ? 0.0 : std::max(0.0, behind),
+                           .clock_seconds = shard->clock() == EventTime::Min() ? 0.0 : static_cast<double>(shard->clock().ms()) / 1000,
+                           .clock_state = outage ? "outage" : wall ? "wall" : "events",
+                           .customers = shard->customers_known()});
+}
+
+size_t Worker::TopicIndex(std::string_view topic) const {
+  const auto& topics = options_.shard.topics;
+  return static_cast<size_t>(std::find(topics.begin(), topics.end(), topic) - topics.begin());
+}
+
+}  // namespace heartbeatd

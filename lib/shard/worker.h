@@ -1,0 +1,143 @@
+// THE loop. A worker is one thread with one group consumer, one transactional producer, and the
+// shards of the partitions assigned to it; there are no locks inside. Everything here runs over the
+// seams of io.h, store.h and clock.h, so that tests and the simulation drive the production code.
+//
+//   kJoining --assigned--> kRestoring --restored--> kRunning
+//      ^                       ^   |                   |  |
+//      |                       |   '---- revoked, lost -'  |
+//      |                       '---------- re-sync --------'   (a commit failed: back to __meta)
+//      '------------------- revoked, lost, fenced ------------
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "metrics/metrics.h"
+#include "shard/io.h"
+#include "shard/restore.h"
+#include "shard/shard.h"
+#include "shard/transaction.h"
+
+namespace heartbeatd {
+
+struct WorkerOptions {
+  std::string name;      // for the log: "worker 0"
+  ShardOptions shard;    // of every shard; `partition` is filled in
+  RestoreOptions restore;
+  OutputTopics topics;
+  Duration commit_interval = std::chrono::milliseconds(100);
+  size_t commit_max_events = 20'000;  // messages and timers of one transaction
+  size_t commit_max_bytes = 32u << 20;
+  Duration position_max_age = std::chrono::seconds(5);  // a moved position is committed at least this often
+  Duration flush_interval = std::chrono::seconds(5);
+  Duration store_flush_interval = std::chrono::seconds(30);
+  size_t unsaved_bytes_max = 64u << 20;  // of all shards of the worker
+  size_t cache_bytes_max = 64u << 20;    // likewise
+};
+
+// What a worker may use; all of it outlives the worker.
+struct WorkerParts {
+  const Clock& clock;
+  Metrics& metrics;
+  EventSource& input;
+  EventSource& changelog;
+  Committer& committer;
+  StoreOpener open_store;
+};
+
+// Not thread-safe, except that the process's metrics may be read meanwhile.
+class Worker {
+ public:
+  enum class Phase : uint8_t { kJoining, kRestoring, kRunning };
+
+  Worker(WorkerOptions options, WorkerParts parts);
+
+  // One round: 1 poll, 2 restore, 3 process, 4 commit, 5 write behind. Waits for messages at most
+  // `wait`. Error: the process must end with its code.
+  Status Step(Duration wait);
+
+  // Commits what is done and writes it behind; for SIGTERM. Takes no new messages.
+  Status Stop();
+
+  [[nodiscard]] Phase phase() const { return phase_; }
+  [[nodiscard]] const std::map<int32_t, std::unique_ptr<Shard>>& shards() const { return shards_; }
+
+ private:
+  static constexpr int kFencedMax = 3;  // within kFencedWithin: then somebody else has our name
+  static constexpr Duration kFencedWithin = std::chrono::minutes(1);
+  static constexpr Duration kReportEvery = std::chrono::milliseconds(250);
+  static constexpr size_t kPollBatch = 2000;
+  static constexpr size_t kPollIdle = 64;  // polls per round while nothing may be taken
+
+  // 1. Poll.
+  Status Poll(Duration wait);
+  Status OnPolled(Polled polled);
+  Status OnAssigned(Polled polled);
+  Status OnRevoked();
+  Status OnLost(const std::string& why);
+  Status OnFencedInstance();
+  // 2. Restore.
+  void BeginRestore();
+  Status StepRestore();
+  // 3. Process.
+  Status Process();
+  // 4. Commit.
+  [[nodiscard]] bool CommitIsDue() const;
+  Status CommitNow();
+  Status OnCommitFailed(const TransactionResult& failed);
+  void NarrowDown();
+  void CountAlerts(const std::vector<Shard*>& shards);
+  Status OnProducerFenced(const Error& error);
+  Status Strike(const std::string& why);
+  // Throws away everything that is not committed and goes back to __meta.
+  Status Resync();
+  // 5. Write behind.
+  Status WriteBehind();
+  Status SaveShard(Shard* shard);
+  Status PauseIntake(const Error& why);
+  Status ResumeIntake();
+
+  void DropShards();
+  void Report();
+  void ReportShard(Shard* shard);
+  [[nodiscard]] size_t TopicIndex(std::string_view topic) const;
+  [[nodiscard]] std::vector<Shard*> Changed();
+
+  WorkerOptions options_;
+  WorkerParts parts_;
+  Phase phase_ = Phase::kJoining;
+  bool committer_open_ = false;
+  GroupGeneration generation_;
+  std::vector<int32_t> partitions_;
+  std::unique_ptr<Restore> restore_;
+  std::map<int32_t, std::unique_ptr<Shard>> shards_;
+  std::map<int32_t, int64_t> positions_;  // next changelog offset after everything committed
+  std::map<int32_t, ShardCounters> reported_;
+
+  size_t units_ = 0;           // messages and timers since the last commit
+  bool work_left_ = false;     // the last round stopped at its limit
+  Duration last_commit_{0};
+  Duration last_position_commit_{0};
+  Duration last_store_flush_{0};
+  Duration last_report_{0};
+  Duration last_end_check_{0};
+  std::map<int32_t, Duration> last_save_;
+  bool intake_paused_ = false;  // a write-behind failed: nothing is taken until one succeeds
+  Duration retry_save_at_{0};
+  size_t turn_ = 0;             // which shard goes first
+
+  // After failures: transactions shrink until the message that breaks them is found.
+  size_t units_max_;
+  int failures_ = 0;           // in a row
+  std::map<int32_t, std::vector<int64_t>> committed_next_;  // next offsets by topic, as of the last commit
+  Duration resume_at_{0};
+  std::vector<Duration> strikes_;
+  std::map<int32_t, std::vector<std::pair<size_t, int64_t>>> poison_;
+};
+
+}  // namespace heartbeatd
