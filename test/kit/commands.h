@@ -1,0 +1,91 @@
+// The verbs of heartbeatd-kit: one function and one file each. Every one ends the process with a
+// message (Die) when the broker or a file fails it; there is nothing that a test could do but fail.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "client.h"
+
+namespace kit {
+
+inline constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+struct CreateTopicsOptions {
+  Connection connection;
+  std::vector<std::string> topics;
+  int partitions = 4;
+  std::map<std::string, std::string> configuration;  // of the topics, as cleanup.policy
+};
+// Creates what is missing; fails if a topic exists with another partition count. Returns when every
+// partition has a leader.
+void CreateTopics(const CreateTopicsOptions& options);
+
+enum class Progress { kNone, kBar, kJson };
+
+struct FeedOptions {
+  Connection connection;
+  std::string file;  // JSON lines, plain or gzip; - is standard input
+  std::string topic;
+  std::map<std::string, std::string> route;  // event type -> topic; all others go to `topic`
+  double rate = 0;           // events per second; 0 = as fast as the broker takes them
+  int64_t skip = 0;          // lines
+  int64_t limit = kNoLimit;  // lines
+  Progress progress = Progress::kNone;
+};
+// Sends every line as it is, keyed by its customer_id. A line without one, malformed ones included,
+// has no key; those go to one and the same partition.
+void Feed(const FeedOptions& options);
+
+struct TickOptions {
+  Connection connection;
+  std::vector<std::string> topics;
+  std::string timestamp;  // RFC 3339
+};
+// Sends one event of type `tick` to each partition.
+void Tick(const TickOptions& options);
+
+struct DumpOptions {
+  Connection connection;
+  std::string topic;
+  std::string isolation = "read_committed";
+  bool follow = false;
+  bool values_only = false;
+  double timeout_seconds = 60;
+};
+// Prints the messages up to the high watermark as of now, each as one line of JSON (or its bare
+// value).
+void Dump(const DumpOptions& options);
+
+struct OffsetsOptions {
+  Connection connection;
+  std::vector<std::string> topics;
+  std::string group;        // empty: no committed offsets
+  double wait_seconds = 0;  // > 0: report sums until the group has consumed all
+  int interval_ms = 50;
+};
+void Offsets(const OffsetsOptions& options);
+
+struct GenerateOptions {
+  Connection connection;
+  std::string topic;
+  int64_t events = 2'000'000;
+  int64_t customers = 200'000;
+  int days = 180;
+  uint64_t seed = 1;
+};
+// Fills a topic with the load of the benchmark: sorted by event time, the same for the same seed.
+void Generate(const GenerateOptions& options);
+
+struct DiscardOptions {
+  Connection connection;
+  std::string topic;
+};
+// Reads a topic up to its end as of now and throws the messages away: what librdkafka alone can do
+// here.
+void Discard(const DiscardOptions& options);
+
+}  // namespace kit

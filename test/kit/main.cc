@@ -1,0 +1,186 @@
+// heartbeatd-kit: what the tests, the demo and the benchmark need to do with Kafka topics. See
+// `heartbeatd-kit --help`.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+
+#include "commands.h"
+
+namespace kit {
+namespace {
+
+constexpr int kExitUsage = 2;
+
+// "a=b" options into a map. Ends the process at one without "=".
+std::map<std::string, std::string> Pairs(const std::vector<std::string>& arguments) {
+  std::map<std::string, std::string> pairs;
+  for (const std::string& argument : arguments) {
+    const size_t equals = argument.find('=');
+    if (equals == std::string::npos) Die("expected NAME=VALUE, not " + argument);
+    pairs[argument.substr(0, equals)] = argument.substr(equals + 1);
+  }
+  return pairs;
+}
+
+class CommandLine {
+ public:
+  CommandLine() {
+    app_.require_subcommand(1);
+    app_.add_option("-b,--brokers", connection_.brokers, "host:port, comma-separated")
+        ->envname("HEARTBEATD_BROKERS")
+        ->capture_default_str();
+    app_.add_option("-X", properties_, "a librdkafka property, NAME=VALUE; may repeat");
+    app_.fallthrough();
+    AddCreateTopics();
+    AddFeed();
+    AddTick();
+    AddDump();
+    AddOffsets();
+    AddGenerate();
+    AddDiscard();
+  }
+
+  int Run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app_.exit(error) == 0 ? 0 : kExitUsage;
+    }
+    connection_.properties = Pairs(properties_);
+    command_();
+    return 0;
+  }
+
+ private:
+  CLI::App* Verb(const std::string& name, const std::string& description,
+                 std::function<void()> command) {
+    CLI::App* verb = app_.add_subcommand(name, description);
+    verb->callback([this, command = std::move(command)] { command_ = command; });
+    return verb;
+  }
+
+  void AddCreateTopics() {
+    CLI::App* verb = Verb("create-topics", "create topics that are missing", [this] {
+      create_.connection = connection_;
+      create_.configuration = Pairs(configuration_);
+      CreateTopics(create_);
+    });
+    verb->add_option("topics", create_.topics)->required();
+    verb->add_option("--partitions", create_.partitions)
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--config", configuration_, "of the topics, NAME=VALUE; may repeat");
+  }
+
+  void AddFeed() {
+    CLI::App* verb = Verb("feed", "send JSON lines, keyed by customer_id", [this] {
+      feed_.connection = connection_;
+      feed_.route = Pairs(route_);
+      Feed(feed_);
+    });
+    verb->add_option("file", feed_.file, "plain or .gz; - is standard input")->required();
+    verb->add_option("--topic", feed_.topic)->required();
+    verb->add_option("--route", route_, "TYPE=TOPIC: events of this type go there; may repeat");
+    verb->add_option("--rate", feed_.rate, "events per second; 0 = unlimited")
+        ->capture_default_str();
+    verb->add_option("--skip", feed_.skip, "leave out that many lines first")
+        ->capture_default_str();
+    verb->add_option("--limit", feed_.limit, "send at most that many");
+    verb->add_option("--progress", feed_.progress, "none, bar (for people) or json (for programs)")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, Progress>{
+            {"none", Progress::kNone}, {"bar", Progress::kBar}, {"json", Progress::kJson}}));
+  }
+
+  void AddTick() {
+    CLI::App* verb =
+        Verb("tick", "send an event that only moves the clock to every partition", [this] {
+          tick_.connection = connection_;
+          Tick(tick_);
+        });
+    verb->add_option("topics", tick_.topics)->required();
+    verb->add_option("--timestamp", tick_.timestamp, "RFC 3339")->required();
+  }
+
+  void AddDump() {
+    CLI::App* verb =
+        Verb("dump", "print a topic up to its present end, a line of JSON per message", [this] {
+          dump_.connection = connection_;
+          Dump(dump_);
+        });
+    verb->add_option("topic", dump_.topic)->required();
+    verb->add_option("--isolation", dump_.isolation)
+        ->check(CLI::IsMember({"read_committed", "read_uncommitted"}))
+        ->capture_default_str();
+    verb->add_flag("--follow", dump_.follow, "go on for ever");
+    verb->add_flag("--values-only", dump_.values_only, "the bare values");
+    verb->add_option("--timeout", dump_.timeout_seconds, "seconds in which the end must be reached")
+        ->capture_default_str();
+  }
+
+  void AddOffsets() {
+    CLI::App* verb = Verb(
+        "offsets", "print begin, end and a group's committed offset of each partition", [this] {
+          offsets_.connection = connection_;
+          Offsets(offsets_);
+        });
+    verb->add_option("topics", offsets_.topics)->required();
+    verb->add_option("--group", offsets_.group);
+    verb->add_option("--wait", offsets_.wait_seconds,
+                     "print sums until the group has consumed all; fail after that many seconds");
+    verb->add_option("--interval-ms", offsets_.interval_ms, "between two looks while waiting")
+        ->capture_default_str();
+  }
+
+  void AddGenerate() {
+    CLI::App* verb = Verb("generate", "fill a topic with the benchmark's load", [this] {
+      generate_.connection = connection_;
+      Generate(generate_);
+    });
+    verb->add_option("topic", generate_.topic)->required();
+    verb->add_option("--events", generate_.events)
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--customers", generate_.customers)
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--days", generate_.days, "of event time, evenly filled")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--seed", generate_.seed)->capture_default_str();
+  }
+
+  void AddDiscard() {
+    CLI::App* verb =
+        Verb("discard", "read a topic and throw it away; print events per second", [this] {
+          discard_.connection = connection_;
+          Discard(discard_);
+        });
+    verb->add_option("topic", discard_.topic)->required();
+  }
+
+  CLI::App app_{
+      "Feeds, dumps and measures Kafka topics for heartbeatd's tests, demo and benchmark.",
+      "heartbeatd-kit"};
+  Connection connection_{.brokers = "127.0.0.1:9092", .properties = {}};
+  std::vector<std::string> properties_;
+  std::vector<std::string> configuration_;
+  std::vector<std::string> route_;
+  CreateTopicsOptions create_;
+  FeedOptions feed_;
+  TickOptions tick_;
+  DumpOptions dump_;
+  OffsetsOptions offsets_;
+  GenerateOptions generate_;
+  DiscardOptions discard_;
+  std::function<void()> command_;
+};
+
+}  // namespace
+}  // namespace kit
+
+int main(int argc, char** argv) {
+  const int code = kit::CommandLine().Run(argc, argv);
+  std::fflush(stdout);
+  return code;
+}

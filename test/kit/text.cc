@@ -1,0 +1,76 @@
+#include "text.h"
+
+#include <simdjson.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+
+namespace kit {
+namespace {
+
+void AppendBase64(std::string& out, std::string_view bytes) {
+  static constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t present = std::min<size_t>(3, bytes.size() - i);
+    uint32_t group = 0;
+    for (size_t j = 0; j < 3; ++j) {
+      group = group << 8U | (j < present ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    }
+    for (size_t j = 0; j < 4; ++j)
+      out += j <= present ? kAlphabet[group >> (18U - 6U * j) & 63U] : '=';
+  }
+}
+
+}  // namespace
+
+bool IsUtf8(std::string_view bytes) { return simdjson::validate_utf8(bytes.data(), bytes.size()); }
+
+void AppendJsonString(std::string& out, std::string_view bytes) {
+  out += '"';
+  for (const char byte : bytes) {
+    if (byte == '"' || byte == '\\') {
+      out += '\\';
+      out += byte;
+    } else if (byte == '\n') {
+      out += "\\n";
+    } else if (static_cast<unsigned char>(byte) < 0x20) {
+      std::array<char, 8> escape{};
+      std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(byte));
+      out += escape.data();
+    } else {
+      out += byte;
+    }
+  }
+  out += '"';
+}
+
+void AppendJsonField(std::string& out, std::string_view name, std::string_view bytes) {
+  const bool readable = IsUtf8(bytes);
+  AppendJsonString(out, std::string(name) + (readable ? "" : "_base64"));
+  out += ':';
+  if (readable) {
+    AppendJsonString(out, bytes);
+  } else {
+    out += '"';
+    AppendBase64(out, bytes);
+    out += '"';
+  }
+}
+
+std::string Rfc3339(int64_t unix_ms) {
+  const std::chrono::sys_time<std::chrono::milliseconds> time{std::chrono::milliseconds(unix_ms)};
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  std::array<char, 64> out{};
+  std::snprintf(
+      out.data(), out.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", static_cast<int>(date.year()),
+      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+      static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
+  return out.data();
+}
+
+}  // namespace kit
