@@ -58,6 +58,8 @@ struct Subject {
   bool late = false;             // that event came after `now` had passed it, or is a refund
   EventTime now;
   std::span<const OpenEpisode> open;  // of this rule
+  bool quiet = true;    // nothing is remembered of any episode of this rule, open, waiting or cooling down
+  EventTime due = EventTime::Never();  // what `evaluate` returned last, as far as it is still ahead
   std::string* memory = nullptr;      // the detector's own bytes in the customer's state; may change
 };
 

@@ -25,6 +25,7 @@ enum class Value : uint8_t { kCount, kSum, kDistinct, kDays };
 enum class Compare : uint8_t { kMean, kEach, kMedian };
 
 constexpr int kPeriodsMax = 52;
+constexpr int32_t kNoClose = std::numeric_limits<int32_t>::max();
 
 // P(X <= k) for X ~ Bin(n, p); DLMF 8.17.5 as a regularised incomplete beta function.
 double BinomialCdf(int64_t k, int64_t n, double p) {
@@ -68,11 +69,16 @@ struct Dropping {
     __builtin_unreachable();
   }
 
+  // The running bucket at `at` is the first that is not closed.
   [[nodiscard]] Picture Look(const Subject& s, EventTime at) const {
+    return LookAt(s, BucketOf(s.measure_defs[measure].resolution, s.calendar, at));
+  }
+
+  [[nodiscard]] Picture LookAt(const Subject& s, int32_t end) const {
     const MeasureDef& def = s.measure_defs[measure];
     const MeasureState& state = s.measures[measure];
     Picture picture;
-    picture.end = BucketOf(def.resolution, s.calendar, at);  // the running bucket is the first not closed
+    picture.end = end;
     const int32_t window_begin = picture.end - width;
     picture.window_totals = TotalsOf(def, s.calendar, state, window_begin, picture.end);
     picture.window = Pick(picture.window_totals);
@@ -135,6 +141,7 @@ struct Dropping {
   }
 
   EventTime Evaluate(const Subject& s, std::vector<Verdict>* verdicts) const {
+    if (s.event != nullptr && !s.late && s.quiet && s.due != EventTime::Never()) return AfterEvent(s);
     Verdict& verdict = verdicts->emplace_back();
     verdict.since = s.now;
     const OpenEpisode* open = s.open.empty() ? nullptr : &s.open.front();
@@ -164,7 +171,16 @@ struct Dropping {
                        : picture.window > open->value ? Reason::kRecovered
                                                      : Reason::kBaselineFaded;
     }
-    return NextClose(s, picture.end);
+    const bool idle = s.quiet && verdict.condition != Condition::kFiring;
+    return idle ? NextFiring(s, picture.end) : NextClose(s, picture.end);
+  }
+
+  // An event in the running bucket, with no episode about: until its bucket has moved into the
+  // baseline it can only lift the window, so nothing fires before the deadline known so far.
+  [[nodiscard]] EventTime AfterEvent(const Subject& s) const {
+    const MeasureDef& def = s.measure_defs[measure];
+    const int32_t running = BucketOf(def.resolution, s.calendar, s.now);
+    return std::min(s.due, BucketStart(def.resolution, s.calendar, running + 1 + width));
   }
 
   // True if all that is remembered cannot make a sufficient baseline, whatever closes come: most
@@ -175,11 +191,38 @@ struct Dropping {
     return total < std::max<int64_t>(1, baseline_count_min);
   }
 
+  // The next close at which the rule fires if no event comes, or an earlier one; Never() if it does not.
+  // Most customers are looked at in every few weeks instead of every night.
+  [[nodiscard]] EventTime NextFiring(const Subject& s, int32_t end) const {
+    const MeasureDef& def = s.measure_defs[measure];
+    while (true) {
+      const int32_t next = NextCloseIndex(s, end);
+      if (next == kNoClose) return EventTime::Never();
+      end = next;
+      const EventTime close = BucketStart(def.resolution, s.calendar, next);
+      const Picture picture = LookAt(s, next);
+      if (picture.baseline_totals.count < baseline_count_min || !Below(picture, fire)) continue;
+      // What is missing may be time alone: then it fires at the close that completes it, if nothing
+      // moves before.
+      const EventTime observed = ObservedSince(s);
+      if (close >= observed) return close;
+      const int32_t after = NextCloseIndex(s, end);
+      if (after == kNoClose || BucketStart(def.resolution, s.calendar, after) > observed) return observed;
+    }
+  }
+
   // The next close at which what lies in the window or in any period differs from now.
   [[nodiscard]] EventTime NextClose(const Subject& s, int32_t end) const {
-    const MeasureDef& def = s.measure_defs[measure];
-    constexpr int32_t kNone = std::numeric_limits<int32_t>::max();
-    int32_t next = kNone;
+    const int32_t next = NextCloseIndex(s, end);
+    if (next == kNoClose) return EventTime::Never();
+    const EventTime due = BucketStart(s.measure_defs[measure].resolution, s.calendar, next);
+    const EventTime observed = ObservedSince(s);
+    return observed > s.now ? std::min(due, observed) : due;
+  }
+
+  // The same as an index: `end` of the picture at that close.
+  [[nodiscard]] int32_t NextCloseIndex(const Subject& s, int32_t end) const {
+    int32_t next = kNoClose;
     for (const Bucket& bucket : s.measures[measure].buckets) {
       // A bucket enters the window at the close bucket.index + 1, and moves on every `width` closes.
       const int32_t entered = bucket.index + 1;
@@ -189,10 +232,7 @@ struct Dropping {
       if (moves > 1 && compare == Compare::kMean && value <= Value::kSum) moves = std::max(moves, periods + 1);
       if (moves <= periods + 1) next = std::min(next, entered + moves * width);
     }
-    EventTime due = next == kNone ? EventTime::Never() : BucketStart(def.resolution, s.calendar, next);
-    const EventTime observed = ObservedSince(s);
-    if (observed > s.now && next != kNone) due = std::min(due, observed);
-    return due;
+    return next;
   }
 
   [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {

@@ -30,20 +30,22 @@ enum Field : size_t {
   kPropertiesField,
   kFieldCount
 };
-constexpr std::array<std::string_view, kFieldCount> kFieldNames = {"type",   "event_id", "customer_id", "timestamp",
-                                                                   "amount", "currency", "properties"};
+constexpr std::array<std::string_view, kFieldCount> kFieldNames = {
+    "type", "event_id", "customer_id", "timestamp", "amount", "currency", "properties"};
 
 using Fields = std::array<std::optional<dom::element>, kFieldCount>;
 
 // Longer strings give their memory back after each event.
 constexpr size_t kTextBytesKept = 4096;
 
-constexpr double kTwoTo53 = 9007199254740992.0;  // beyond it a double no longer tells whole numbers apart
+constexpr double kTwoTo53 =
+    9007199254740992.0;  // beyond it a double no longer tells whole numbers apart
 
 template <typename Number>
 bool OutOfRange(std::string_view number) {
   Number value{};
-  return std::from_chars(number.data(), number.data() + number.size(), value).ec == std::errc::result_out_of_range;
+  return std::from_chars(number.data(), number.data() + number.size(), value).ec ==
+         std::errc::result_out_of_range;
 }
 
 // Whether simdjson refuses a whole document because of this number.
@@ -95,8 +97,8 @@ bool Deeper(dom::element value, size_t levels) {
   return false;
 }
 
-// An id: text as it is, or the decimal digits of a whole number; empty if it is neither. The view is
-// into the document or into *buffer.
+// An id: text as it is, or the decimal digits of a whole number; empty if it is neither. The view
+// is into the document or into *buffer.
 std::string_view IdText(const std::optional<dom::element>& field, NumberText* buffer) {
   if (!field) return {};
   switch (field->type()) {
@@ -124,24 +126,27 @@ std::optional<EventTime> Timestamp(const std::optional<dom::element>& field) {
   } else if (int64_t ms = 0; field->get(ms) == simdjson::SUCCESS) {
     time = EventTime(ms);
   } else if (double number = 0; field->get(number) == simdjson::SUCCESS) {
-    if (std::trunc(number) == number && std::abs(number) <= kTwoTo53) time = EventTime(static_cast<int64_t>(number));
+    if (std::trunc(number) == number && std::abs(number) <= kTwoTo53)
+      time = EventTime(static_cast<int64_t>(number));
   }
   if (time && (*time < kEventTimeMin || *time >= kEventTimeMax)) return {};
   return time;
 }
 
-Refused ReadAmount(const std::optional<dom::element>& field, bool numbers_were_quoted, Event* event) {
+Refused ReadAmount(const std::optional<dom::element>& field, bool numbers_were_quoted,
+                   Event* event) {
   if (!field) return {};
   double amount = 0;
   if (field->get(amount) != simdjson::SUCCESS) {
     std::string_view text;
-    const bool huge = numbers_were_quoted && field->get(text) == simdjson::SUCCESS && !text.empty() &&
-                      JsonNumberEnd(text, 0) == text.size() && IsHuge(text);
+    const bool huge = numbers_were_quoted && field->get(text) == simdjson::SUCCESS &&
+                      !text.empty() && JsonNumberEnd(text, 0) == text.size() && IsHuge(text);
     return huge ? DeadLetterReason::kAmountTooLarge : DeadLetterReason::kBadAmount;
   }
-  constexpr double kUnitsMax = static_cast<double>(kAmountMicrosMax / kMicrosPerUnit);
-  if (std::abs(amount) > kUnitsMax) return DeadLetterReason::kAmountTooLarge;
-  event->amount_micros = std::llround(amount * static_cast<double>(kMicrosPerUnit));
+  constexpr double kMicros = static_cast<double>(kMicrosPerUnit);
+  if (std::abs(amount) > static_cast<double>(kAmountMicrosMax) / kMicros)
+    return DeadLetterReason::kAmountTooLarge;
+  event->amount_micros = std::llround(amount * kMicros);
   return {};
 }
 
@@ -177,10 +182,13 @@ bool ReadProperty(dom::element value, Property* property) {
 class FlatDecoder::Impl {
  public:
   Impl(const EventSchema& schema, std::optional<std::string> currency)
-      : schema_(schema), currency_(std::move(currency)), padded_(kPayloadBytesMax + simdjson::SIMDJSON_PADDING) {
-    // simdjson refuses at `max_depth` levels, not beyond them, and does not count an innermost empty
-    // container: Deeper() does.
-    if (parser_.allocate(kPayloadBytesMax, kJsonDepthMax + 1) != simdjson::SUCCESS) throw std::bad_alloc();
+      : schema_(schema),
+        currency_(std::move(currency)),
+        padded_(kPayloadBytesMax + simdjson::SIMDJSON_PADDING) {
+    // simdjson refuses at `max_depth` levels, not beyond them, and does not count an innermost
+    // empty container: Deeper() does.
+    if (parser_.allocate(kPayloadBytesMax, kJsonDepthMax + 1) != simdjson::SUCCESS)
+      throw std::bad_alloc();
   }
 
   Refused Decode(std::string_view payload, Event* event) {
@@ -216,9 +224,12 @@ class FlatDecoder::Impl {
   Refused Parse(std::string_view payload, dom::element* document, bool* numbers_were_quoted) {
     if (payload.empty()) return DeadLetterReason::kNotJson;
     std::memcpy(padded_.data(), payload.data(), payload.size());
-    simdjson::error_code error = parser_.parse(padded_.data(), payload.size(), false).get(*document);
-    // Which code a huge number gives depends on simdjson's version. A failure is rare enough to look.
-    if (error != simdjson::SUCCESS && error != simdjson::DEPTH_ERROR && QuoteHugeNumbers(payload, &quoted_)) {
+    simdjson::error_code error =
+        parser_.parse(padded_.data(), payload.size(), false).get(*document);
+    // Which code a huge number gives depends on simdjson's version. A failure is rare enough to
+    // look.
+    if (error != simdjson::SUCCESS && error != simdjson::DEPTH_ERROR &&
+        QuoteHugeNumbers(payload, &quoted_)) {
       *numbers_were_quoted = true;
       quoted_.reserve(quoted_.size() + simdjson::SIMDJSON_PADDING);
       error = parser_.parse(quoted_.data(), quoted_.size(), false).get(*document);
@@ -244,9 +255,9 @@ class FlatDecoder::Impl {
 
   Refused Interpret(const Fields& fields, bool numbers_were_quoted, Event* event) {
     std::string_view type;
-    if (!fields[kTypeField] || fields[kTypeField]->get(type) != simdjson::SUCCESS || type.empty()) {
+    const std::optional<dom::element>& type_field = fields[kTypeField];
+    if (!type_field || type_field->get(type) != simdjson::SUCCESS || type.empty())
       return DeadLetterReason::kMissingType;
-    }
     event->builtin = BuiltinTypeOf(type);
     event->type = schema_.TypeOf(type);
     if (event->builtin != BuiltinType::kTick) {
@@ -255,15 +266,18 @@ class FlatDecoder::Impl {
     const std::optional<EventTime> time = Timestamp(fields[kTimestampField]);
     if (!time) return DeadLetterReason::kBadTimestamp;
     event->time = *time;
-    // They carry nothing else; and forgetting a customer must not fail over a field that it ignores.
+    // They carry nothing else; and forgetting a customer must not fail over a field that it
+    // ignores.
     if (event->builtin == BuiltinType::kTick || event->builtin == BuiltinType::kErase) return {};
-    if (currency_ && fields[kCurrencyField]) {
+    const std::optional<dom::element>& currency_field = fields[kCurrencyField];
+    if (currency_ && currency_field) {
       std::string_view currency;
-      if (fields[kCurrencyField]->get(currency) != simdjson::SUCCESS || currency != *currency_) {
+      if (currency_field->get(currency) != simdjson::SUCCESS || currency != *currency_) {
         return DeadLetterReason::kOtherCurrency;
       }
     }
-    if (const Refused refused = ReadAmount(fields[kAmountField], numbers_were_quoted, event)) return refused;
+    if (const Refused refused = ReadAmount(fields[kAmountField], numbers_were_quoted, event))
+      return refused;
     return ReadProperties(fields[kPropertiesField], event);
   }
 

@@ -8,21 +8,36 @@ namespace heartbeatd {
 
 std::string_view NameOf(DeadLetterReason reason) {
   switch (reason) {
-    case DeadLetterReason::kNotJson: return "not_json";
-    case DeadLetterReason::kTooDeep: return "too_deep";
-    case DeadLetterReason::kTooLong: return "too_long";
-    case DeadLetterReason::kMissingEventId: return "missing_event_id";
-    case DeadLetterReason::kMissingCustomerId: return "missing_customer_id";
-    case DeadLetterReason::kCustomerIdTooLong: return "customer_id_too_long";
-    case DeadLetterReason::kMissingType: return "missing_type";
-    case DeadLetterReason::kBadTimestamp: return "bad_timestamp";
-    case DeadLetterReason::kFutureTimestamp: return "future_timestamp";
-    case DeadLetterReason::kBadAmount: return "bad_amount";
-    case DeadLetterReason::kAmountTooLarge: return "amount_too_large";
-    case DeadLetterReason::kBadProperties: return "bad_properties";
-    case DeadLetterReason::kOtherCurrency: return "other_currency";
-    case DeadLetterReason::kStateTooLarge: return "state_too_large";
-    case DeadLetterReason::kPoison: return "poison";
+    case DeadLetterReason::kNotJson:
+      return "not_json";
+    case DeadLetterReason::kTooDeep:
+      return "too_deep";
+    case DeadLetterReason::kTooLong:
+      return "too_long";
+    case DeadLetterReason::kMissingEventId:
+      return "missing_event_id";
+    case DeadLetterReason::kMissingCustomerId:
+      return "missing_customer_id";
+    case DeadLetterReason::kCustomerIdTooLong:
+      return "customer_id_too_long";
+    case DeadLetterReason::kMissingType:
+      return "missing_type";
+    case DeadLetterReason::kBadTimestamp:
+      return "bad_timestamp";
+    case DeadLetterReason::kFutureTimestamp:
+      return "future_timestamp";
+    case DeadLetterReason::kBadAmount:
+      return "bad_amount";
+    case DeadLetterReason::kAmountTooLarge:
+      return "amount_too_large";
+    case DeadLetterReason::kBadProperties:
+      return "bad_properties";
+    case DeadLetterReason::kOtherCurrency:
+      return "other_currency";
+    case DeadLetterReason::kStateTooLarge:
+      return "state_too_large";
+    case DeadLetterReason::kPoison:
+      return "poison";
   }
   std::abort();  // not a member of the enumeration
 }

@@ -15,8 +15,20 @@ namespace heartbeatd {
 // Types that mean something by themselves. Any other type is kOther and counts only where a
 // measure names it.
 enum class BuiltinType : uint8_t {
-  kOther, kPurchase, kRefund, kLogin, kSubscription, kSupport, kContract, kSignup, kFeedback,
-  kReferral, kReview, kShare, kErase, kTick,
+  kOther,
+  kPurchase,
+  kRefund,
+  kLogin,
+  kSubscription,
+  kSupport,
+  kContract,
+  kSignup,
+  kFeedback,
+  kReferral,
+  kReview,
+  kShare,
+  kErase,
+  kTick,
 };
 
 // The names of types and properties that the configuration mentions, numbered from 0. A decoder
@@ -53,9 +65,9 @@ class EventSchema {
   std::vector<std::string> properties_;
 };
 
-// A property's value. `text` is canonical: numbers as the shortest decimal ("3", "2.5"), booleans as
-// "true" and "false", strings as they are; so a rule's `channel: app` and `level: 3` compare as text
-// (number.h makes the same text of what a rule says).
+// A property's value. `text` is canonical: numbers as the shortest decimal ("3", "2.5"), booleans
+// as "true" and "false", strings as they are; so a rule's `channel: app` and `level: 3` compare as
+// text (number.h makes the same text of what a rule says).
 struct Property {
   int id = EventSchema::kUnknown;
   std::string text;
@@ -97,14 +109,14 @@ enum class DeadLetterReason : uint8_t {
   kMissingCustomerId,  // likewise
   kCustomerIdTooLong,
   kMissingType,
-  kBadTimestamp,       // missing, unreadable, or outside the years 1900 to 2999
-  kFutureTimestamp,    // beyond wall time + time.future_skew
-  kBadAmount,          // not a number, or not finite
-  kAmountTooLarge,     // beyond kAmountMicrosMax
-  kBadProperties,      // `properties` is not an object
-  kOtherCurrency,      // not the configured currency
-  kStateTooLarge,      // the customer's encoded state would pass its bound
-  kPoison,             // its transaction failed twice with the same offsets
+  kBadTimestamp,     // missing, unreadable, or outside the years 1900 to 2999
+  kFutureTimestamp,  // beyond wall time + time.future_skew
+  kBadAmount,        // not a number, or not finite
+  kAmountTooLarge,   // beyond kAmountMicrosMax
+  kBadProperties,    // `properties` is not an object
+  kOtherCurrency,    // not the configured currency
+  kStateTooLarge,    // the customer's encoded state would pass its bound
+  kPoison,           // its transaction failed twice with the same offsets
 };
 inline constexpr size_t kDeadLetterReasonCount = static_cast<size_t>(DeadLetterReason::kPoison) + 1;
 

@@ -85,7 +85,8 @@ class Gzip {
     stream_.next_out = reinterpret_cast<Bytef*>(out);
     stream_.avail_out = static_cast<uInt>(size);
     const int code = inflate(&stream_, Z_NO_FLUSH);
-    const Inflated done{in.size() - stream_.avail_in, size - stream_.avail_out, code == Z_STREAM_END};
+    const Inflated done{in.size() - stream_.avail_in, size - stream_.avail_out,
+                        code == Z_STREAM_END};
     if (code == Z_STREAM_END) inflateReset(&stream_);
     if (code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR) return done;
     if (code == Z_MEM_ERROR) throw std::bad_alloc();
@@ -134,7 +135,8 @@ class JsonLinesReader::Impl {
   Impl(std::string name, int fd) : name_(std::move(name)), raw_(fd), buffer_(kBufferBytes) {}
 
   Status Start() {
-    if (Status filled = raw_.Fill(4); !filled) return Fail(fmt::format("{} {}", name_, filled.error().message));
+    if (Status filled = raw_.Fill(4); !filled)
+      return Fail(fmt::format("{} {}", name_, filled.error().message));
     if (IsGzip(raw_.bytes())) gzip_.emplace();
     if (IsZstd(raw_.bytes())) zstd_.emplace();
     return {};
@@ -155,7 +157,9 @@ class JsonLinesReader::Impl {
   [[nodiscard]] std::string PlaceText() const { return fmt::format("{}:{}", name_, line_number_); }
 
  private:
-  [[nodiscard]] std::string_view Buffered() const { return {buffer_.data() + begin_, end_ - begin_}; }
+  [[nodiscard]] std::string_view Buffered() const {
+    return {buffer_.data() + begin_, end_ - begin_};
+  }
 
   // The next line, blank or not. False: the end, or failure_.
   bool NextPiece(std::string_view* line) {
@@ -205,7 +209,9 @@ class JsonLinesReader::Impl {
       end_ -= begin_;
       begin_ = 0;
     }
-    const Result<size_t> got = gzip_ ? Decompress(*gzip_) : zstd_ ? Decompress(*zstd_) : CopyPlain();
+    const Result<size_t> got = gzip_   ? Decompress(*gzip_)
+                               : zstd_ ? Decompress(*zstd_)
+                                       : CopyPlain();
     if (!got) {
       const int64_t at = line_number_ + (in_long_line_ ? 0 : 1);
       failure_ = Error{fmt::format("{}:{}: {}", name_, at, got.error().message)};
@@ -229,13 +235,17 @@ class JsonLinesReader::Impl {
       if (Status filled = raw_.Fill(1); !filled) return std::unexpected(filled.error());
       const bool no_more_input = raw_.bytes().empty();
       if (no_more_input && between_frames_) return size_t{0};
-      const Result<Inflated> done = decompressor.Run(raw_.bytes(), buffer_.data() + end_, buffer_.size() - end_);
-      if (!done) return Fail(fmt::format("the {} data is corrupt: {}", Decompressor::kName, done.error().message));
+      const Result<Inflated> done =
+          decompressor.Run(raw_.bytes(), buffer_.data() + end_, buffer_.size() - end_);
+      if (!done)
+        return Fail(
+            fmt::format("the {} data is corrupt: {}", Decompressor::kName, done.error().message));
       raw_.Consume(done->consumed);
       between_frames_ = done->complete;
       if (done->produced > 0) return done->produced;
       if (no_more_input && !done->complete) {
-        return Fail(fmt::format("the {} data ends too early: the file is incomplete", Decompressor::kName));
+        return Fail(
+            fmt::format("the {} data ends too early: the file is incomplete", Decompressor::kName));
       }
     }
   }

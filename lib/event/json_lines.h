@@ -10,9 +10,9 @@
 
 namespace heartbeatd {
 
-// Reads plain, gzip and zstd files, told apart by their first bytes and not by their names, and "-",
-// which is standard input. A line ends with LF or CRLF, the last one also with the file; lines of
-// nothing but blanks are skipped. Memory is bounded whatever the input holds.
+// Reads plain, gzip and zstd files, told apart by their first bytes and not by their names, and
+// "-", which is standard input. A line ends with LF or CRLF, the last one also with the file; lines
+// of nothing but blanks are skipped. Memory is bounded whatever the input holds.
 //
 // Move-only; owns the file. Not thread-safe.
 class JsonLinesReader {
@@ -24,9 +24,10 @@ class JsonLinesReader {
   ~JsonLinesReader();
 
   // True: *line is the next line without its end, valid until the next call. Of a line longer than
-  // kPayloadBytesMax it is the first kPayloadBytesMax + 1 bytes, which a decoder refuses as too long.
-  // False: the end of the input. Error ("file:line: what"): it cannot be read, or its compressed data
-  // is corrupt or incomplete; a line cut off by that is not delivered. Errors are final.
+  // kPayloadBytesMax it is the first kPayloadBytesMax + 1 bytes, which a decoder refuses as too
+  // long. False: the end of the input. Error ("file:line: what"): it cannot be read, or its
+  // compressed data is corrupt or incomplete; a line cut off by that is not delivered. Errors are
+  // final.
   [[nodiscard]] Result<bool> Next(std::string_view* line);
 
   // The number of the line that Next() gave last, from 1.

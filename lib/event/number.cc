@@ -8,7 +8,8 @@ namespace {
 
 template <typename Number>
 std::string_view Write(Number value, NumberText* buffer) {
-  const std::to_chars_result done = std::to_chars(buffer->data(), buffer->data() + buffer->size(), value);
+  const std::to_chars_result done =
+      std::to_chars(buffer->data(), buffer->data() + buffer->size(), value);
   return {buffer->data(), static_cast<size_t>(done.ptr - buffer->data())};
 }
 
@@ -46,7 +47,9 @@ size_t JsonNumberEnd(std::string_view text, size_t pos) {
 }
 
 std::string_view CanonicalNumber(int64_t value, NumberText* buffer) { return Write(value, buffer); }
-std::string_view CanonicalNumber(uint64_t value, NumberText* buffer) { return Write(value, buffer); }
+std::string_view CanonicalNumber(uint64_t value, NumberText* buffer) {
+  return Write(value, buffer);
+}
 
 std::string_view CanonicalNumber(double value, NumberText* buffer) {
   // to_chars would write one million as 1e+06, and the integer 1000000 must give the same text.

@@ -14,8 +14,8 @@ size_t JsonNumberEnd(std::string_view text, size_t pos);
 // Room for any canonical number.
 using NumberText = std::array<char, 32>;
 
-// The canonical text of a number, as in Property::text: "3" for 3 and 3.0, "1000000" for 1e6, "2.5".
-// A double must be finite. The view is into *buffer.
+// The canonical text of a number, as in Property::text: "3" for 3 and 3.0, "1000000" for 1e6,
+// "2.5". A double must be finite. The view is into *buffer.
 std::string_view CanonicalNumber(int64_t value, NumberText* buffer);
 std::string_view CanonicalNumber(uint64_t value, NumberText* buffer);
 std::string_view CanonicalNumber(double value, NumberText* buffer);

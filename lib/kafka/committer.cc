@@ -49,8 +49,13 @@ std::unique_ptr<Committer> MakeCommitter(const KafkaOptions& options) {
 void TransactionalProducer::Close() {
   topics_.clear();
   client_.reset();
+  Forget();
+}
+
+void TransactionalProducer::Forget() {
   in_flight_ = 0;
   failed_.reset();
+  refused_ = false;
   changelog_offsets_.clear();
 }
 
@@ -103,9 +108,7 @@ TxResult TransactionalProducer::NotOpen() const {
 
 TxResult TransactionalProducer::Begin() {
   if (client_ == nullptr) return NotOpen();
-  in_flight_ = 0;
-  failed_.reset();
-  changelog_offsets_.clear();
+  Forget();
   deadline_ = Deadline(options_.transaction_timeout);
   return Judge("beginning a transaction", KafkaErrorPtr(rd_kafka_begin_transaction(client_->get())),
                TxResult::Kind::kAmbiguous);
@@ -138,10 +141,12 @@ TxResult TransactionalProducer::Commit() {
 TxResult TransactionalProducer::Abort() {
   if (client_ == nullptr) return NotOpen();
   auto error = Insist(kCommitterGrace, [&](int ms) { return rd_kafka_abort_transaction(client_->get(), ms); });
-  failed_.reset();
-  in_flight_ = 0;
-  changelog_offsets_.clear();
-  return Judge("aborting", std::move(error), TxResult::Kind::kAmbiguous);
+  const bool refused = refused_;
+  Forget();
+  if (error != nullptr || !refused) return Judge("aborting", std::move(error), TxResult::Kind::kAmbiguous);
+  // librdkafka leaves the gap, and the next transaction would fail of it, whatever is in it.
+  if (auto opened = Open(); !opened) return {TxResult::Kind::kAmbiguous, std::move(opened).error()};
+  return {};
 }
 
 TxResult TransactionalProducer::Judge(std::string doing, KafkaErrorPtr error, TxResult::Kind otherwise) const {

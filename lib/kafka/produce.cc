@@ -110,12 +110,14 @@ void TransactionalProducer::Delivered(const rd_kafka_message_t& message) {
   --in_flight_;
   const char* const topic = rd_kafka_topic_name(message.rkt);
   if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-    if (topic == options_.changelog_topic) {
+    // No offset comes with a record that had been acknowledged before, unheard.
+    if (topic == options_.changelog_topic && message.offset >= 0) {
       auto& highest = changelog_offsets_.try_emplace(message.partition, message.offset).first->second;
       highest = std::max(highest, message.offset);
     }
     return;
   }
+  refused_ = refused_ || message.err > RD_KAFKA_RESP_ERR_NO_ERROR;  // librdkafka's own are negative
   if (failed_) return;
   failed_ = Judge(Cause({.doing = fmt::format("producing {} bytes to '{}'", message.key_len + message.len, topic),
                          .code = message.err,

@@ -38,6 +38,7 @@ class TransactionalProducer final : public Committer {
   };
 
   void Close();
+  void Forget();  // what is known of the current transaction
   Status InitTransactions();
   void LearnTopics();
   rd_kafka_topic_t* Topic(std::string_view name);
@@ -59,6 +60,7 @@ class TransactionalProducer final : public Committer {
   Deadline deadline_{Duration(0)};  // when the coordinator will abort it
   int64_t in_flight_ = 0;
   std::optional<TxResult> failed_;  // the first record that was not delivered
+  bool refused_ = false;            // by a broker: sequence numbers have a gap now
   std::map<int32_t, int64_t> changelog_offsets_;
 };
 

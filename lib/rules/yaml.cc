@@ -29,7 +29,8 @@ std::unexpected<Error> FailAt(const Place& place, const std::string& message) {
   return Fail(fmt::format("{}: {}", place.ToString(), message), ExitCode::kConfig);
 }
 
-// ---- Loading ---------------------------------------------------------------------------------------
+// ---- Loading
+// ---------------------------------------------------------------------------------------
 
 // Thrown by TreeBuilder through yaml-cpp, which has no other way to stop; caught in LoadYamlText.
 struct Stop {
@@ -50,11 +51,13 @@ struct Size {
   }
 };
 
-// Turns yaml-cpp's events into a tree. Events instead of yaml-cpp's own tree: that one hides repeated
-// keys, forgets where keys stand, and shares aliased nodes.
+// Turns yaml-cpp's events into a tree. Events instead of yaml-cpp's own tree: that one hides
+// repeated keys, forgets where keys stand, and shares aliased nodes.
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(std::string file) : file_(std::move(file)) { root_.place = Place{file_, 1, 1}; }
+  explicit TreeBuilder(std::string file) : file_(std::move(file)) {
+    root_.place = Place{file_, 1, 1};
+  }
 
   Node TakeRoot() { return std::move(root_); }
 
@@ -122,22 +125,29 @@ class TreeBuilder final : public YAML::EventHandler {
     Place key_place;
   };
 
-  [[nodiscard]] Place At(const YAML::Mark& mark) const { return {file_, mark.line + 1, mark.column + 1}; }
+  [[nodiscard]] Place At(const YAML::Mark& mark) const {
+    return {file_, mark.line + 1, mark.column + 1};
+  }
 
   static void CheckTag(const std::string& tag, const Place& place) {
     if (tag != "?") throw Stop{place, fmt::format("the tag '{}' is not supported", tag)};
   }
 
-  static std::string TooDeep() { return fmt::format("nested deeper than {} levels", kYamlDepthMax); }
+  static std::string TooDeep() {
+    return fmt::format("nested deeper than {} levels", kYamlDepthMax);
+  }
 
   void Charge(const Size& size, const Place& place) {
     nodes_ += size.nodes;
     bytes_ += size.bytes;
-    if (nodes_ > kYamlNodesMax) throw Stop{place, fmt::format("more than {} values", kYamlNodesMax)};
-    if (bytes_ > kYamlTextBytesMax) throw Stop{place, fmt::format("more than {} bytes of text", kYamlTextBytesMax)};
+    if (nodes_ > kYamlNodesMax)
+      throw Stop{place, fmt::format("more than {} values", kYamlNodesMax)};
+    if (bytes_ > kYamlTextBytesMax)
+      throw Stop{place, fmt::format("more than {} bytes of text", kYamlTextBytesMax)};
   }
 
-  void Open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
+  void Open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag,
+            YAML::anchor_t anchor) {
     Container container;
     container.node.kind = kind;
     container.node.place = At(mark);
@@ -202,8 +212,8 @@ class TreeBuilder final : public YAML::EventHandler {
     if (it == order.end()) return;
     const Node::Entry& first = map.map[*it];
     const Node::Entry& second = map.map[*std::next(it)];
-    throw Stop{second.place,
-               fmt::format("the key '{}' is here twice: it stands already in line {}", second.key, first.place.line)};
+    throw Stop{second.place, fmt::format("the key '{}' is here twice: it stands already in line {}",
+                                         second.key, first.place.line)};
   }
 
   const std::string file_;
@@ -247,7 +257,9 @@ Status CheckText(std::string_view text, const std::string& name) {
       ++place.line;
       place.column = 0;
     } else if (IsControl(c) && c != '\t' && c != '\r') {
-      return FailAt(place, fmt::format("the control character 0x{:02x}: write it as an escape in double quotes", c));
+      return FailAt(
+          place,
+          fmt::format("the control character 0x{:02x}: write it as an escape in double quotes", c));
     }
     const size_t size = CharacterBytes(text.substr(i));
     if (size == 0) return FailAt(place, "not UTF-8: save the file in that encoding");
@@ -259,7 +271,9 @@ Status CheckText(std::string_view text, const std::string& name) {
 
 // A whole file, or why not: "cannot be read: No such file or directory".
 Result<std::string> ReadFile(const std::string& path, size_t bytes_max) {
-  const auto failed = [] { return Fail(fmt::format("cannot be read: {}", std::strerror(errno)), ExitCode::kConfig); };
+  const auto failed = [] {
+    return Fail(fmt::format("cannot be read: {}", std::strerror(errno)), ExitCode::kConfig);
+  };
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) errno = EISDIR;
   std::ifstream in(path, std::ios::binary);
@@ -268,20 +282,26 @@ Result<std::string> ReadFile(const std::string& path, size_t bytes_max) {
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (in.bad()) return failed();
   text.resize(static_cast<size_t>(in.gcount()));
-  if (text.size() > bytes_max) return Fail(fmt::format("is larger than {} bytes", bytes_max), ExitCode::kConfig);
+  if (text.size() > bytes_max)
+    return Fail(fmt::format("is larger than {} bytes", bytes_max), ExitCode::kConfig);
   return text;
 }
 
-// ---- Substitution ----------------------------------------------------------------------------------
+// ---- Substitution
+// ----------------------------------------------------------------------------------
 
 bool IsVariableName(std::string_view name) {
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
   return !name.empty() && letter(name.front()) &&
-         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+         std::all_of(name.begin(), name.end(),
+                     [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
 }
 
 // The value of the `expression` between the braces, or the message of an error.
-Result<std::string> Evaluate(std::string_view expression, const Place& place, const EnvLookup& lookup) {
+Result<std::string> Evaluate(std::string_view expression, const Place& place,
+                             const EnvLookup& lookup) {
   if (expression.starts_with("file:")) {
     const std::filesystem::path relative(expression.substr(5));
     const std::string path = (std::filesystem::path(place.file).parent_path() / relative).string();
@@ -297,12 +317,16 @@ Result<std::string> Evaluate(std::string_view expression, const Place& place, co
   const bool has_default = rest.starts_with(":-");
   const bool has_message = rest.starts_with(":?");
   if (!IsVariableName(name) || (!rest.empty() && !has_default && !has_message)) {
-    return Fail("write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $");
+    return Fail(
+        "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $");
   }
   const std::optional<std::string> value = lookup(name);
   if (has_default) return value && !value->empty() ? *value : std::string(rest.substr(2));
-  if (has_message && (!value || value->empty())) return Fail(fmt::format("{}: {}", name, rest.substr(2)));
-  if (!value) return Fail(fmt::format("the environment variable {0} is not set; ${{{0}:-default}} allows that", name));
+  if (has_message && (!value || value->empty()))
+    return Fail(fmt::format("{}: {}", name, rest.substr(2)));
+  if (!value)
+    return Fail(fmt::format(
+        "the environment variable {0} is not set; ${{{0}:-default}} allows that", name));
   return *value;
 }
 
@@ -320,7 +344,8 @@ Result<std::string> Expand(std::string_view text, const Place& place, const EnvL
       const size_t end = text.find('}');
       if (end == std::string_view::npos) return Fail("'${' without its '}'; write $$ for a $");
       const std::string_view expression = text.substr(1, end - 1);
-      if (expression.find("${") != std::string_view::npos) return Fail("'${' inside of '${...}' is not supported");
+      if (expression.find("${") != std::string_view::npos)
+        return Fail("'${' inside of '${...}' is not supported");
       Result<std::string> value = Evaluate(expression, place, lookup);
       if (!value) return value;
       out += *value;
@@ -331,10 +356,12 @@ Result<std::string> Expand(std::string_view text, const Place& place, const EnvL
   }
 }
 
-// ---- Merging ---------------------------------------------------------------------------------------
+// ---- Merging
+// ---------------------------------------------------------------------------------------
 
 bool IsListWithIds(const Node& node) {
-  return node.kind == Node::Kind::kList && std::all_of(node.list.begin(), node.list.end(), [](const Node& item) {
+  return node.kind == Node::Kind::kList &&
+         std::all_of(node.list.begin(), node.list.end(), [](const Node& item) {
            const Node* id = item.kind == Node::Kind::kMap ? item.Find("id") : nullptr;
            return id != nullptr && id->kind == Node::Kind::kScalar;
          });
@@ -348,7 +375,8 @@ void MergeLists(Node& base, const Node& over) {
   for (const Node& item : over.list) {
     const std::string& id = item.Find("id")->scalar;
     const auto end = base.list.begin() + static_cast<std::ptrdiff_t>(earlier);
-    const auto same = std::find_if(base.list.begin(), end, [&](const Node& n) { return n.Find("id")->scalar == id; });
+    const auto same = std::find_if(base.list.begin(), end,
+                                   [&](const Node& n) { return n.Find("id")->scalar == id; });
     if (same != end) {
       MergeInto(*same, item);
     } else {
@@ -379,7 +407,8 @@ void MergeInto(Node& base, const Node& over) {
   }
 }
 
-// ---- Printing --------------------------------------------------------------------------------------
+// ---- Printing
+// --------------------------------------------------------------------------------------
 
 bool LooksNull(std::string_view text) {
   constexpr std::array<std::string_view, 5> kNulls = {"", "~", "null", "Null", "NULL"};
@@ -394,7 +423,8 @@ bool IsPlain(std::string_view text) {
   if (kIndicators.find(text.front()) != std::string_view::npos) return false;
   if (text == "-" || text.starts_with("- ")) return false;
   // Besides ": " and " #": a byte order mark, and what other YAML readers take for line ends.
-  for (const std::string_view part : {": ", " #", "\xEF\xBB\xBF", "\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
+  for (const std::string_view part :
+       {": ", " #", "\xEF\xBB\xBF", "\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
     if (text.find(part) != std::string_view::npos) return false;
   }
   return std::none_of(text.begin(), text.end(), IsControl);
@@ -471,11 +501,13 @@ void PrintBlock(const Node& node, size_t indent, std::string& out) {
 
 Result<Node> LoadYamlText(std::string_view text, const std::string& name) {
   if (text.size() > kYamlFileBytesMax) {
-    return Fail(fmt::format("{} is larger than {} bytes", name, kYamlFileBytesMax), ExitCode::kConfig);
+    return Fail(fmt::format("{} is larger than {} bytes", name, kYamlFileBytesMax),
+                ExitCode::kConfig);
   }
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark
   if (Status ok = CheckText(text, name); !ok) return std::unexpected(ok.error());
-  // yaml-cpp closes a quote that is open at the end of the file by itself, but not at a document's end.
+  // yaml-cpp closes a quote that is open at the end of the file by itself, but not at a document's
+  // end.
   std::string closed(text);
   if (!closed.ends_with('\n')) closed += '\n';
   const int last_line = static_cast<int>(std::count(closed.begin(), closed.end(), '\n')) + 1;
@@ -492,7 +524,9 @@ Result<Node> LoadYamlText(std::string_view text, const std::string& name) {
     Place place{name, std::max(e.mark.line, 0) + 1, std::max(e.mark.column, 0) + 1};
     if (place.line < last_line) return FailAt(place, e.msg);
     place = {name, last_line - 1, 1};
-    return FailAt(place, e.msg == YAML::ErrorMsg::DOC_IN_SCALAR ? "a quoted text has no closing quote" : e.msg);
+    return FailAt(place, e.msg == YAML::ErrorMsg::DOC_IN_SCALAR
+                             ? "a quoted text has no closing quote"
+                             : e.msg);
   }
   return builder.TakeRoot();
 }
@@ -536,8 +570,8 @@ void ReportRepeatedRuleIds(const Node& file, Findings& findings) {
     if (id == nullptr || id->kind != Node::Kind::kScalar) continue;
     const auto [earlier, is_new] = lines.emplace(id->scalar, id->place.line);
     if (is_new) continue;
-    findings.Error(id->place,
-                   fmt::format("a second rule with the id '{}': the first is in line {}", id->scalar, earlier->second));
+    findings.Error(id->place, fmt::format("a second rule with the id '{}': the first is in line {}",
+                                          id->scalar, earlier->second));
   }
 }
 

@@ -8,9 +8,9 @@ namespace heartbeatd {
 
 CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store, size_t cache_bytes_max)
     : codec_(rules), fresh_(std::move(fresh)), store_(store), cache_bytes_max_(cache_bytes_max),
-      timers_(store, [this](std::string_view id) {
-        const auto it = customers_.find(id);
-        return it != customers_.end() && it->second->unsaved;
+      timers_(store, [this](const Timer& timer) {
+        const auto it = customers_.find(timer.customer);
+        return it != customers_.end() && it->second->indexed != timer.due;
       }) {}
 
 Result<Customer*> CustomerTable::Find(std::string_view id) {
@@ -46,8 +46,6 @@ void CustomerTable::MarkChanged(Customer* customer) {
   if (!customer->unsaved) {
     customer->unsaved = true;
     unsaved_.push_back(customer);
-    // From now on the store's entry is not looked at: this one stands for it.
-    timers_.Add({customer->indexed, std::string(customer->id)});
   }
   const EventTime due = customer->state.Due();
   if (due < customer->indexed) {

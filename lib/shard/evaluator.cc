@@ -132,6 +132,8 @@ void Evaluator::EvaluateRule(const Occasion& occasion, size_t rule) {
                         .late = occasion.late,
                         .now = occasion.now,
                         .open = open_,
+                        .quiet = state.episodes.empty(),
+                        .due = state.due > occasion.now ? state.due : EventTime::Never(),
                         .memory = &state.memory};
   verdicts_.clear();
   EventTime due = rules_.rules[rule].detector.evaluate(subject, &verdicts_);

@@ -6,8 +6,8 @@
 
 namespace heartbeatd {
 
-TimerIndex::TimerIndex(Store& store, std::function<bool(std::string_view)> is_unsaved)
-    : store_(store), is_unsaved_(std::move(is_unsaved)) {}
+TimerIndex::TimerIndex(Store& store, std::function<bool(const Timer&)> is_stale)
+    : store_(store), is_stale_(std::move(is_stale)) {}
 
 Result<std::optional<Timer>> TimerIndex::First(EventTime up_to) {
   // The first live entry is the first of all only if the store cannot hold an earlier one.
@@ -16,7 +16,7 @@ Result<std::optional<Timer>> TimerIndex::First(EventTime up_to) {
     if (!chunk) return std::unexpected(std::move(chunk.error()));
     loaded_through_ = chunk->size() < kChunk ? Timer{EventTime::Never(), ""} : chunk->back();
     for (Timer& timer : *chunk) {
-      if (!is_unsaved_(timer.customer)) live_.insert(std::move(timer));
+      if (!is_stale_(timer)) live_.insert(std::move(timer));
     }
   }
   if (live_.empty() || live_.begin()->due > up_to) return std::nullopt;

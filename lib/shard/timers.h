@@ -10,7 +10,6 @@
 #include <functional>
 #include <optional>
 #include <set>
-#include <string_view>
 
 #include "base/error.h"
 #include "base/time.h"
@@ -21,9 +20,8 @@ namespace heartbeatd {
 // Not thread-safe. The store must outlive it.
 class TimerIndex {
  public:
-  // `is_unsaved(customer)`: the customer has changes that the store does not, so that the store's
-  // entries of it do not count.
-  TimerIndex(Store& store, std::function<bool(std::string_view)> is_unsaved);
+  // `is_stale(entry)`: the customer's entry lies elsewhere by now, though the store does not know yet.
+  TimerIndex(Store& store, std::function<bool(const Timer&)> is_stale);
 
   // The first entry with due <= up_to, if there is one.
   Result<std::optional<Timer>> First(EventTime up_to);
@@ -41,7 +39,7 @@ class TimerIndex {
   static constexpr size_t kLiveMax = 65'536;  // kept after a save
 
   Store& store_;
-  std::function<bool(std::string_view)> is_unsaved_;
+  std::function<bool(const Timer&)> is_stale_;
   // Complete up to loaded_through_ (inclusive); beyond it only what is not in the store.
   std::set<Timer> live_;
   Timer loaded_through_{EventTime::Min(), ""};

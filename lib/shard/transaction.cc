@@ -8,6 +8,16 @@
 namespace heartbeatd {
 namespace {
 
+// What a dead letter may hold: the output topics take records of 1,000,000 bytes (kafka/admin.h), and
+// ours come with headers of their own and with the record's frame.
+constexpr size_t kDeadLetterBytesMax = 1'000'000 - 4096;
+
+size_t BytesOf(const std::vector<Header>& headers) {
+  size_t bytes = 0;
+  for (const Header& header : headers) bytes += header.key.size() + header.value.size() + 16;
+  return bytes;
+}
+
 class Transaction {
  public:
   Transaction(const OutputTopics& topics, Committer& committer) : topics_(topics), committer_(committer) {}
@@ -34,17 +44,23 @@ class Transaction {
   [[nodiscard]] uint64_t records() const { return records_; }
 
  private:
+  // An input record may be as large as a record can be. Whatever of it does not fit is left out: refused
+  // by the broker, it would stop everything behind it.
   TxResult ProduceDeadLetter(const DeadLetter& dead) {
+    std::optional<std::string_view> key = dead.record.key;
     std::vector<Header> headers = dead.record.Headers();
+    std::optional<std::string_view> payload = dead.record.payload;
+    if (key && key->size() > kDeadLetterBytesMax) key.reset();
+    size_t bytes = key.value_or("").size();
+    if (bytes + BytesOf(headers) > kDeadLetterBytesMax) headers.clear();
+    bytes += BytesOf(headers);
+    const bool wanted = topics_.dead_letter_payload && dead.reason != DeadLetterReason::kPoison;
+    if (!wanted || bytes + payload.value_or("").size() > kDeadLetterBytesMax) payload = "";
     headers.push_back({"reason", std::string(NameOf(dead.reason))});
     headers.push_back({"source_topic", std::string(dead.record.topic)});
     headers.push_back({"source_partition", fmt::format("{}", dead.record.partition)});
     headers.push_back({"source_offset", fmt::format("{}", dead.record.offset)});
-    const bool with_payload = topics_.dead_letter_payload && dead.reason != DeadLetterReason::kPoison;
-    return Send({.topic = topics_.dead_letters,
-                 .key = dead.record.key,
-                 .value = with_payload ? dead.record.payload : std::optional<std::string_view>(""),
-                 .headers = &headers});
+    return Send({.topic = topics_.dead_letters, .key = key, .value = payload, .headers = &headers});
   }
 
   TxResult Send(const OutputRecord& record) {

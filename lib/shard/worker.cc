@@ -264,11 +264,11 @@ bool Worker::CommitIsDue() const {
 
 Status Worker::CommitNow() {
   const std::vector<Shard*> changed = Changed();
-  units_ = 0;
+  const size_t units = std::exchange(units_, 0);
   if (changed.empty() || !parts_.input.IsMember()) return {};
   const Duration began = parts_.clock.Monotonic();
   const TransactionResult committed = CommitShards(changed, options_.topics, generation_, parts_.committer);
-  if (!committed.result.ok()) return OnCommitFailed(committed);
+  if (!committed.result.ok()) return OnCommitFailed(committed, units);
   const Duration ended = parts_.clock.Monotonic();
   parts_.metrics.OnCommit("committed", ended - began, committed.records);
   CountAlerts(changed);
@@ -285,7 +285,7 @@ Status Worker::CommitNow() {
   return {};
 }
 
-Status Worker::OnCommitFailed(const TransactionResult& failed) {
+Status Worker::OnCommitFailed(const TransactionResult& failed, size_t units) {
   ++failures_;
   const std::string& why = failed.result.error.message;
   if (failed.result.kind == TxResult::Kind::kFenced) {
@@ -295,8 +295,8 @@ Status Worker::OnCommitFailed(const TransactionResult& failed) {
   if (failed.result.kind == TxResult::Kind::kAbort) {
     parts_.metrics.OnCommit("aborted", Duration(0), 0);
     spdlog::warn("{}: transaction aborted: {}; going back to the last commit", options_.name, why);
-    if (failed.result.bad_record) NarrowDown();
     if (!parts_.committer.Abort().ok()) committer_open_ = false;
+    if (failed.result.bad_record && NarrowDown(units)) return Resync();  // at once: waiting makes no record better
   } else {
     parts_.metrics.OnCommit("ambiguous", Duration(0), 0);
     spdlog::warn("{}: unknown how a transaction ended: {}; making a new producer and going back to the last commit", options_.name, why);
@@ -307,13 +307,15 @@ Status Worker::OnCommitFailed(const TransactionResult& failed) {
 }
 
 // A record is at fault. The second time, and every time after, transactions are halved, until the one
-// message that leads to it is found.
-void Worker::NarrowDown() {
-  if (failures_ < 2) return;
-  if (units_max_ > 1) {
-    units_max_ = std::max<size_t>(1, units_max_ / 2);
-    return;
+// message that leads to it is found. `units`: messages and timers of the one that failed. False: it is a
+// single timer, and there is nothing to leave out.
+bool Worker::NarrowDown(size_t units) {
+  if (failures_ < 2) return true;
+  if (units > 1 && units_max_ > 1) {
+    units_max_ = std::max<size_t>(1, std::min(units, units_max_) / 2);
+    return true;
   }
+  bool found = false;
   for (const auto& [partition, shard] : shards_) {
     const std::vector<int64_t>& next = committed_next_[partition];
     for (size_t topic = 0; topic < next.size(); ++topic) {
@@ -321,8 +323,10 @@ void Worker::NarrowDown() {
       spdlog::error("{}: {}[{}] offset {} leads to a record that the broker refuses: it goes to the dead-letter topic",
                     options_.name, options_.shard.topics[topic], partition, next[topic]);
       poison_[partition].emplace_back(topic, next[topic]);
+      found = true;
     }
   }
+  return found;
 }
 
 Status Worker::OnProducerFenced(const Error& error) {

@@ -89,8 +89,8 @@ class Worker {
   // 4. Commit.
   [[nodiscard]] bool CommitIsDue() const;
   Status CommitNow();
-  Status OnCommitFailed(const TransactionResult& failed);
-  void NarrowDown();
+  Status OnCommitFailed(const TransactionResult& failed, size_t units);
+  bool NarrowDown(size_t units);
   void CountAlerts(const std::vector<Shard*>& shards);
   Status OnProducerFenced(const Error& error);
   Status Strike(const std::string& why);
