@@ -14,8 +14,8 @@ namespace heartbeatd {
 struct Prepared {
   std::string cluster_id;
   int32_t partitions = 0;  // of every input topic and of the changelog
-  // For how long the changelog keeps tombstones: a state that was last in step with it longer ago may
-  // hold customers that have been erased since.
+  // For how long the changelog keeps tombstones: a state that was last in step with it longer ago
+  // may hold customers that have been erased since.
   Duration changelog_delete_retention{0};
   std::vector<std::string> created;  // topics
 };

@@ -33,21 +33,28 @@ class AdminClient {
   Result<std::string> ClusterId();
   // How many partitions the topic has; 0 if there is no such topic.
   Result<int32_t> Partitions(const std::string& topic);
-  // Returns once the topic can be used: true if we have created it, false if somebody else just did.
-  Result<bool> Create(const NewTopic& topic);
+  struct Created {
+    bool by_us = false;  // or by somebody else, meanwhile
+    int32_t partitions = 0;
+  };
+  // Returns once a broker knows the topic; another one may not know it yet.
+  Result<Created> Create(const NewTopic& topic);
   // Nothing if we may not see it.
   Result<std::optional<TopicConfig>> Config(const std::string& topic);
 
  private:
   AdminClient(const KafkaOptions& options, ClientPtr client, const std::atomic<bool>& stop)
-      : options_(options), client_(std::move(client)), stop_(stop), deadline_(options.startup_timeout) {}
+      : options_(options),
+        client_(std::move(client)),
+        stop_(stop),
+        deadline_(options.startup_timeout) {}
 
   [[nodiscard]] bool Over() const { return stop_ || deadline_.Passed(); }
   // Waits a little; an error if it is too late to try again.
   Status Pause(const std::string& doing, const std::string& why);
   Result<int32_t> Metadata(rd_kafka_topic_t* topic, const std::string& name, bool& settled);
   Result<bool> Order(const NewTopic& topic);
-  Status WaitUntilKnown(const std::string& topic);
+  Result<int32_t> WaitUntilKnown(const std::string& topic);
   using EventPtr = std::unique_ptr<rd_kafka_event_t, Destroyer<rd_kafka_event_destroy>>;
   // Runs an asynchronous request: `send` gets the options and the queue for the answer.
   template <typename Send>

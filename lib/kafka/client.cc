@@ -15,8 +15,10 @@ struct Fixed {
   std::string_view reason;
 };
 
-constexpr std::string_view kExactlyOnce = "it is fixed: exactly-once delivery of alerts depends on it";
-constexpr std::string_view kNames = "it is derived from `app`, `instance` and the worker's number; set those";
+constexpr std::string_view kExactlyOnce =
+    "it is fixed: exactly-once delivery of alerts depends on it";
+constexpr std::string_view kNames =
+    "it is derived from `app`, `instance` and the worker's number; set those";
 
 // Properties that are ours, with their aliases. Whatever is absent here is the user's to choose.
 constexpr std::array kFixed = std::to_array<Fixed>({
@@ -38,10 +40,13 @@ constexpr std::array kFixed = std::to_array<Fixed>({
     {"acks", kExactlyOnce},
     {"request.required.acks", kExactlyOnce},
     {"auto.offset.reset", "set input.start instead: it counts only until the first commit"},
-    {"partition.assignment.strategy", "it is fixed to `range`, which keeps the input topics co-partitioned"},
+    {"partition.assignment.strategy",
+     "it is fixed to `range`, which keeps the input topics co-partitioned"},
     {"group.protocol", "it is fixed to `classic`: members are static and assigned eagerly"},
-    {"group.remote.assignor", "the assignor is fixed to `range`, which keeps the input topics co-partitioned"},
-    {"partitioner", "it is fixed to `murmur2_random`, so that keys land where Java clients put them"},
+    {"group.remote.assignor",
+     "the assignor is fixed to `range`, which keeps the input topics co-partitioned"},
+    {"partitioner",
+     "it is fixed to `murmur2_random`, so that keys land where Java clients put them"},
     {"allow.auto.create.topics", "set create_topics instead"},
     {"enable.gapless.guarantee", kExactlyOnce},
 });
@@ -79,7 +84,8 @@ std::vector<PropertyProblem> CheckProperties(const std::map<std::string, std::st
   std::vector<PropertyProblem> problems;
   for (const auto& [key, value] : properties) {
     // librdkafka takes topic properties with this prefix as well.
-    const std::string_view bare = key.starts_with("topic.") ? std::string_view(key).substr(6) : std::string_view(key);
+    const std::string_view bare =
+        key.starts_with("topic.") ? std::string_view(key).substr(6) : std::string_view(key);
     const auto* const fixed = std::ranges::find(kFixed, bare, &Fixed::key);
     if (fixed != kFixed.end()) {
       problems.push_back({key, std::string(fixed->reason)});
@@ -90,17 +96,22 @@ std::vector<PropertyProblem> CheckProperties(const std::map<std::string, std::st
   return problems;
 }
 
-std::vector<PropertyProblem> PropertyWarnings(const std::map<std::string, std::string>& properties) {
+std::vector<PropertyProblem> PropertyWarnings(
+    const std::map<std::string, std::string>& properties) {
   return PropertyWarnings(properties, rd_kafka_version());
 }
 
-std::vector<PropertyProblem> PropertyWarnings(const std::map<std::string, std::string>& properties, int version) {
+std::vector<PropertyProblem> PropertyWarnings(const std::map<std::string, std::string>& properties,
+                                              int version) {
   std::vector<PropertyProblem> warnings;
   for (const std::string_view key : {"sasl.mechanism", "sasl.mechanisms"}) {
-    if (Value(properties, key).find("SCRAM") == std::string::npos || version >= kScramFixedIn) continue;
-    warnings.push_back({std::string(key), fmt::format("SCRAM logins of librdkafka {} fail against Kafka 4 brokers; use "
-                                                      "librdkafka 2.6.1 or newer (Debian 13 has it), or PLAIN over TLS",
-                                                      KafkaLibraryVersion())});
+    if (Value(properties, key).find("SCRAM") == std::string::npos || version >= kScramFixedIn)
+      continue;
+    warnings.push_back(
+        {std::string(key),
+         fmt::format("SCRAM logins of librdkafka {} fail against Kafka 4 brokers; use "
+                     "librdkafka 2.6.1 or newer (Debian 13 has it), or PLAIN over TLS",
+                     KafkaLibraryVersion())});
   }
   return warnings;
 }

@@ -23,10 +23,11 @@ bool FencedProducer(rd_kafka_resp_err_t code) {
          code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
 }
 
-// The group refuses the offsets because of who sends them. Must not look like kAbort: a worker takes
-// repeated aborts for a poisonous record.
+// The group refuses the offsets because of who sends them. Must not look like kAbort: a worker
+// takes repeated aborts for a poisonous record.
 bool FencedMember(rd_kafka_resp_err_t code) {
-  return code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
+  return code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+         code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
          code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
 }
 
@@ -36,7 +37,8 @@ KafkaErrorPtr Insist(Duration bound, const Call& call) {
   const Deadline deadline(bound);
   for (;;) {
     KafkaErrorPtr error(call(ToMs(std::clamp(deadline.Left(), Duration(100), kSlice))));
-    if (error == nullptr || rd_kafka_error_is_retriable(error.get()) == 0 || deadline.Passed()) return error;
+    if (error == nullptr || rd_kafka_error_is_retriable(error.get()) == 0 || deadline.Passed())
+      return error;
   }
 }
 
@@ -81,7 +83,8 @@ Status TransactionalProducer::InitTransactions() {
                             [&](int ms) { return rd_kafka_init_transactions(client_->get(), ms); });
   if (error == nullptr) return {};
   const auto code = rd_kafka_error_code(error.get());
-  if (auto right = MissingRight(code, "Write", WorkerId(options_))) return std::unexpected(std::move(*right));
+  if (auto right = MissingRight(code, "Write", WorkerId(options_)))
+    return std::unexpected(std::move(*right));
   return Fail(fmt::format("starting transactions as '{}': {} ({})", WorkerId(options_),
                           rd_kafka_error_string(error.get()), rd_kafka_err2name(code)),
               ExitCode::kTemporary);
@@ -94,7 +97,8 @@ void TransactionalProducer::LearnTopics() {
   if (!options_.changelog_topic.empty()) Topic(options_.changelog_topic);
   if (topics_.empty()) return;
   const rd_kafka_metadata_t* metadata = nullptr;
-  const auto code = rd_kafka_metadata(client_->get(), 0, nullptr, &metadata, ToMs(kMetadataTimeout));
+  const auto code =
+      rd_kafka_metadata(client_->get(), 0, nullptr, &metadata, ToMs(kMetadataTimeout));
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     rd_kafka_metadata_destroy(metadata);
   } else {
@@ -103,7 +107,8 @@ void TransactionalProducer::LearnTopics() {
 }
 
 TxResult TransactionalProducer::NotOpen() const {
-  return {TxResult::Kind::kAmbiguous, {fmt::format("producer '{}' is not open", WorkerId(options_))}};
+  return {TxResult::Kind::kAmbiguous,
+          {fmt::format("producer '{}' is not open", WorkerId(options_))}};
 }
 
 TxResult TransactionalProducer::Begin() {
@@ -114,22 +119,25 @@ TxResult TransactionalProducer::Begin() {
                TxResult::Kind::kAmbiguous);
 }
 
-TxResult TransactionalProducer::SendOffsets(const std::vector<Position>& next, const GroupGeneration& generation) {
+TxResult TransactionalProducer::SendOffsets(const std::vector<Position>& next,
+                                            const GroupGeneration& generation) {
   if (client_ == nullptr) return NotOpen();
   if (failed_) return *failed_;
-  if (generation == nullptr) return {TxResult::Kind::kFenced, {"no member of the group, so no offsets to send"}};
+  if (generation == nullptr)
+    return {TxResult::Kind::kFenced, {"no member of the group, so no offsets to send"}};
   const auto list = MakePartitions(next);
-  const auto* const metadata = static_cast<const rd_kafka_consumer_group_metadata_t*>(generation.get());
+  const auto* const metadata =
+      static_cast<const rd_kafka_consumer_group_metadata_t*>(generation.get());
   auto error = Insist(deadline_.Left(), [&](int ms) {
     return rd_kafka_send_offsets_to_transaction(client_->get(), list.get(), metadata, ms);
   });
-  return Judge(fmt::format("sending the offsets of group '{}'", GroupId(options_)), std::move(error),
-               TxResult::Kind::kAbort);
+  return Judge(fmt::format("sending the offsets of group '{}'", GroupId(options_)),
+               std::move(error), TxResult::Kind::kAbort);
 }
 
 // librdkafka asks for an abort also when the coordinator's answer was odd or the transaction failed
-// locally while the commit was under way ("EndTxn(commit) may have succeeded"), so once the commit has
-// been called nothing but success is certain.
+// locally while the commit was under way ("EndTxn(commit) may have succeeded"), so once the commit
+// has been called nothing but success is certain.
 TxResult TransactionalProducer::Commit() {
   if (client_ == nullptr) return NotOpen();
   if (failed_) return *failed_;
@@ -140,16 +148,19 @@ TxResult TransactionalProducer::Commit() {
 
 TxResult TransactionalProducer::Abort() {
   if (client_ == nullptr) return NotOpen();
-  auto error = Insist(kCommitterGrace, [&](int ms) { return rd_kafka_abort_transaction(client_->get(), ms); });
+  auto error = Insist(kCommitterGrace,
+                      [&](int ms) { return rd_kafka_abort_transaction(client_->get(), ms); });
   const bool refused = refused_;
   Forget();
-  if (error != nullptr || !refused) return Judge("aborting", std::move(error), TxResult::Kind::kAmbiguous);
+  if (error != nullptr || !refused)
+    return Judge("aborting", std::move(error), TxResult::Kind::kAmbiguous);
   // librdkafka leaves the gap, and the next transaction would fail of it, whatever is in it.
   if (auto opened = Open(); !opened) return {TxResult::Kind::kAmbiguous, std::move(opened).error()};
   return {};
 }
 
-TxResult TransactionalProducer::Judge(std::string doing, KafkaErrorPtr error, TxResult::Kind otherwise) const {
+TxResult TransactionalProducer::Judge(std::string doing, KafkaErrorPtr error,
+                                      TxResult::Kind otherwise) const {
   if (error == nullptr) return {};
   return Judge({.doing = std::move(doing),
                 .code = rd_kafka_error_code(error.get()),
@@ -183,7 +194,9 @@ std::optional<Error> TransactionalProducer::Right(const Mishap& mishap) const {
   switch (mishap.code) {
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
       return MissingRight(mishap.code, mishap.topic_right,
-                          mishap.topic.empty() ? fmt::format("{}", fmt::join(options_.input_topics, ", ")) : mishap.topic);
+                          mishap.topic.empty()
+                              ? fmt::format("{}", fmt::join(options_.input_topics, ", "))
+                              : mishap.topic);
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
       return MissingRight(mishap.code, "Read", GroupId(options_));
     case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:

@@ -20,7 +20,8 @@ constexpr Duration kCommittedPause{20};
 
 bool WorthRetrying(rd_kafka_resp_err_t code) {
   switch (code) {
-    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:  // an open transaction may still change the offset
+    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:  // an open transaction may still change the
+                                                    // offset
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__WAIT_COORD:
     case RD_KAFKA_RESP_ERR__TIMED_OUT:
@@ -36,15 +37,19 @@ bool WorthRetrying(rd_kafka_resp_err_t code) {
 }
 
 // The call's error, or the first of a partition.
-rd_kafka_resp_err_t FirstError(rd_kafka_resp_err_t call, const rd_kafka_topic_partition_list_t& list) {
+rd_kafka_resp_err_t FirstError(rd_kafka_resp_err_t call,
+                               const rd_kafka_topic_partition_list_t& list) {
   for (int i = 0; i < list.cnt && call == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) call = list.elems[i].err;
   return call;
 }
 
 }  // namespace
 
-GroupSource::GroupSource(const KafkaOptions& options, std::shared_ptr<Prober> prober, const Clock& clock)
-    : prober_(std::move(prober)), clock_(clock), reader_(options, ClientRole::kGroup, prober_->asker()) {}
+GroupSource::GroupSource(const KafkaOptions& options, std::shared_ptr<Prober> prober,
+                         const Clock& clock)
+    : prober_(std::move(prober)),
+      clock_(clock),
+      reader_(options, ClientRole::kGroup, prober_->asker()) {}
 
 GroupSource::~GroupSource() { StopWatching(); }
 
@@ -54,17 +59,20 @@ Status GroupSource::Reopen() {
   failed_.reset();
   holding_ = Holding::kNothing;
   ClientCallbacks callbacks{.owner = this};
-  callbacks.rebalance = [](void* owner, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t* partitions) {
+  callbacks.rebalance = [](void* owner, rd_kafka_resp_err_t what,
+                           rd_kafka_topic_partition_list_t* partitions) {
     static_cast<GroupSource*>(owner)->OnRebalance(what, *partitions);
   };
   if (auto opened = reader_.Open(callbacks); !opened) return opened;
 
   std::vector<TopicPartition> topics;
-  for (const auto& topic : reader_.options().input_topics) topics.push_back({topic, RD_KAFKA_PARTITION_UA});
+  for (const auto& topic : reader_.options().input_topics)
+    topics.push_back({topic, RD_KAFKA_PARTITION_UA});
   const auto list = MakePartitions(topics, RD_KAFKA_OFFSET_INVALID);
   const auto code = rd_kafka_subscribe(reader_.client().get(), list.get());
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
-  return Fail(fmt::format("subscribing to the input topics: {}", ToString(code)), ExitCode::kTemporary);
+  return Fail(fmt::format("subscribing to the input topics: {}", ToString(code)),
+              ExitCode::kTemporary);
 }
 
 Polled GroupSource::Poll(Duration timeout) {
@@ -76,7 +84,8 @@ Polled GroupSource::Poll(Duration timeout) {
       failed_ = CheckFetchers();
     }
     if (polled.kind != Polled::Kind::kNothing || events_.empty()) {
-      if (polled.kind == Polled::Kind::kNothing && failed_) return {.kind = Polled::Kind::kFailed, .error = *failed_};
+      if (polled.kind == Polled::Kind::kNothing && failed_)
+        return {.kind = Polled::Kind::kFailed, .error = *failed_};
       return polled;
     }
   }
@@ -85,7 +94,8 @@ Polled GroupSource::Poll(Duration timeout) {
   return event;
 }
 
-void GroupSource::OnRebalance(rd_kafka_resp_err_t what, const rd_kafka_topic_partition_list_t& partitions) {
+void GroupSource::OnRebalance(rd_kafka_resp_err_t what,
+                              const rd_kafka_topic_partition_list_t& partitions) {
   if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     OnAssign(partitions);
   } else {
@@ -104,12 +114,14 @@ void GroupSource::OnAssign(const rd_kafka_topic_partition_list_t& partitions) {
         static_cast<rd_kafka_consumer_group_metadata_t*>(const_cast<void*>(metadata)));
   });
   // Empty, not the partitions: nothing may be fetched before Start() has the offsets.
-  if (auto kept = reader_.StopAll(Reader::Stop::kKeep); !kept) spdlog::warn("kafka: {}", kept.error().message);
+  if (auto kept = reader_.StopAll(Reader::Stop::kKeep); !kept)
+    spdlog::warn("kafka: {}", kept.error().message);
 
   // Metadata with an empty member id fences nobody. If membership was lost meanwhile, librdkafka
   // revokes and joins again by itself.
   if (generation == nullptr || member.empty() || member != MemberId()) {
-    spdlog::warn("kafka {}: membership was lost while partitions were assigned", reader_.client().name());
+    spdlog::warn("kafka {}: membership was lost while partitions were assigned",
+                 reader_.client().name());
     return;
   }
   holding_ = Holding::kOurs;
@@ -121,7 +133,8 @@ void GroupSource::OnAssign(const rd_kafka_topic_partition_list_t& partitions) {
 
 void GroupSource::OnRevoke(const rd_kafka_topic_partition_list_t& partitions) {
   if (holding_ != Holding::kOurs) {  // the worker was never told of them
-    if (auto gone = reader_.StopAll(Reader::Stop::kGiveBack); !gone) spdlog::warn("kafka: {}", gone.error().message);
+    if (auto gone = reader_.StopAll(Reader::Stop::kGiveBack); !gone)
+      spdlog::warn("kafka: {}", gone.error().message);
     return;
   }
   holding_ = Holding::kTakenBack;
@@ -132,7 +145,8 @@ void GroupSource::OnRevoke(const rd_kafka_topic_partition_list_t& partitions) {
 }
 
 Status GroupSource::Start(const std::vector<Position>& positions) {
-  if (holding_ != Holding::kOurs) return Fail("Start() without assigned partitions", ExitCode::kBroken);
+  if (holding_ != Holding::kOurs)
+    return Fail("Start() without assigned partitions", ExitCode::kBroken);
   StopWatching();
   if (auto started = reader_.Start(positions); !started) return started;
   for (const auto& position : positions) watched_.push_back(position.at);
@@ -155,8 +169,8 @@ void GroupSource::StopWatching() {
   watched_.clear();
 }
 
-Result<std::vector<std::optional<int64_t>>> GroupSource::CommittedOffsets(const std::vector<TopicPartition>& of,
-                                                                          Duration timeout) {
+Result<std::vector<std::optional<int64_t>>> GroupSource::CommittedOffsets(
+    const std::vector<TopicPartition>& of, Duration timeout) {
   std::vector<std::optional<int64_t>> offsets(of.size());
   if (of.empty()) return offsets;
   const Deadline deadline(timeout);
@@ -165,10 +179,11 @@ Result<std::vector<std::optional<int64_t>>> GroupSource::CommittedOffsets(const 
     const auto call = rd_kafka_committed(reader_.client().get(), list.get(), ToMs(deadline.Left()));
     const auto code = FirstError(call, *list);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) break;
-    if (auto right = MissingRight(code, "Describe", GroupId(reader_.options()))) return std::unexpected(std::move(*right));
+    if (auto right = MissingRight(code, "Describe", GroupId(reader_.options())))
+      return std::unexpected(std::move(*right));
     if (!WorthRetrying(code) || deadline.Passed()) {
-      return Fail(fmt::format("asking for the committed offsets of group '{}': {}", GroupId(reader_.options()),
-                              ToString(code)),
+      return Fail(fmt::format("asking for the committed offsets of group '{}': {}",
+                              GroupId(reader_.options()), ToString(code)),
                   ExitCode::kTemporary);
     }
     std::this_thread::sleep_for(kCommittedPause);
@@ -179,7 +194,8 @@ Result<std::vector<std::optional<int64_t>>> GroupSource::CommittedOffsets(const 
   return offsets;
 }
 
-Result<std::vector<OffsetRange>> GroupSource::Offsets(const std::vector<TopicPartition>& of, Duration timeout) {
+Result<std::vector<OffsetRange>> GroupSource::Offsets(const std::vector<TopicPartition>& of,
+                                                      Duration timeout) {
   return prober_->asker()->Ranges(of, timeout);
 }
 
@@ -212,7 +228,8 @@ std::optional<Error> GroupSource::CheckFetchers() {
   const auto silent = watchdog_.Tick(sights, reader_.TakeRanDry());
   if (!silent || PinnedByTransaction(started[*silent])) return {};
   const auto& one = started[*silent];
-  return Error{fmt::format("{}: nothing came from offset {} on for {} s although its leader has more; the consumer is "
+  return Error{fmt::format("{}: nothing came from offset {} on for {} s although its leader has "
+                           "more; the consumer is "
                            "made anew",
                            ToString(one.at), one.next, Watchdog::kSilentTicksMax),
                ExitCode::kTemporary};
@@ -225,12 +242,17 @@ bool GroupSource::Behind(const Reader::Started& started) const {
 }
 
 // An upstream's open transaction lets nobody read beyond it: silence, but no fault of the fetcher.
+// Asked through a client of its own, since ours is under suspicion; without an answer it is
+// believed.
 bool GroupSource::PinnedByTransaction(const Reader::Started& started) {
-  const auto stable = AskLogEdge(reader_.client().get(), {started.at}, LogEdge::kEnd, kStableEndTimeout);
-  return stable && stable->front() && started.next >= *stable->front();
+  const auto asker = OffsetAsker::Make(reader_.options(), ClientRole::kAskStable);
+  if (!asker) return true;
+  const auto stable = (*asker)->Ends({started.at}, kStableEndTimeout);
+  return !stable || !stable->front() || started.next >= *stable->front();
 }
 
-Result<std::unique_ptr<EventSource>> MakeGroupSource(const KafkaOptions& options, std::shared_ptr<Prober> prober,
+Result<std::unique_ptr<EventSource>> MakeGroupSource(const KafkaOptions& options,
+                                                     std::shared_ptr<Prober> prober,
                                                      const Clock& clock) {
   auto source = std::make_unique<GroupSource>(options, std::move(prober), clock);
   if (auto opened = source->Reopen(); !opened) return std::unexpected(std::move(opened).error());

@@ -32,9 +32,10 @@ class GroupSource final : public EventSource {
   Polled Poll(Duration timeout) override;
   Status Start(const std::vector<Position>& positions) override;
   Status Stop() override;
-  Result<std::vector<std::optional<int64_t>>> CommittedOffsets(const std::vector<TopicPartition>& of,
-                                                               Duration timeout) override;
-  Result<std::vector<OffsetRange>> Offsets(const std::vector<TopicPartition>& of, Duration timeout) override;
+  Result<std::vector<std::optional<int64_t>>> CommittedOffsets(
+      const std::vector<TopicPartition>& of, Duration timeout) override;
+  Result<std::vector<OffsetRange>> Offsets(const std::vector<TopicPartition>& of,
+                                           Duration timeout) override;
   std::optional<ConfirmedEnd> LatestEnd(const TopicPartition& of) override;
   bool IsMember() override;
   Status Reopen() override;

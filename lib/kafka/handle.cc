@@ -37,6 +37,7 @@ std::string_view RoleName(ClientRole role) {
     case ClientRole::kProducer:
       return "producer";
     case ClientRole::kAsk:
+    case ClientRole::kAskStable:
       break;
   }
   return "client";
@@ -44,7 +45,8 @@ std::string_view RoleName(ClientRole role) {
 
 // For log throttling only: librdkafka's threads have no Clock.
 int64_t SteadyMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
 
@@ -56,7 +58,8 @@ std::vector<Header> ReadHeaders(const void* handle) {
   const char* name = nullptr;
   const void* value = nullptr;
   size_t size = 0;
-  for (size_t i = 0; rd_kafka_header_get_all(list, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+  for (size_t i = 0;
+       rd_kafka_header_get_all(list, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
     const auto* const bytes = static_cast<const char*>(value);
     headers.push_back({name, bytes != nullptr ? std::string(bytes, size) : std::string()});
   }
@@ -75,14 +78,16 @@ void RetireClient::operator()(Client* client) const {
     delete client;
     return;
   }
-  spdlog::warn("kafka {}: closed while records of it are still held; it ends with the last of them", client->name_);
+  spdlog::warn("kafka {}: closed while records of it are still held; it ends with the last of them",
+               client->name_);
 }
 
 Client::~Client() {
   if (rk_ != nullptr) rd_kafka_destroy_flags(rk_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 
-Result<ClientPtr> Client::Make(const KafkaOptions& options, ClientRole role, const ClientCallbacks& callbacks) {
+Result<ClientPtr> Client::Make(const KafkaOptions& options, ClientRole role,
+                               const ClientCallbacks& callbacks) {
   ClientPtr client(new Client());
   client->callbacks_ = callbacks;
   client->name_ = fmt::format("{} {}", RoleName(role), ClientId(options, role));
@@ -92,14 +97,16 @@ Result<ClientPtr> Client::Make(const KafkaOptions& options, ClientRole role, con
 
   const bool producer = role == ClientRole::kProducer;
   std::array<char, 512> text{};
-  client->rk_ =
-      rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf->get(), text.data(), text.size());
+  client->rk_ = rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf->get(),
+                             text.data(), text.size());
   if (client->rk_ == nullptr) {
-    return Fail(fmt::format("kafka.properties: librdkafka {}: {}", KafkaLibraryVersion(), text.data()),
-                ExitCode::kConfig);
+    return Fail(
+        fmt::format("kafka.properties: librdkafka {}: {}", KafkaLibraryVersion(), text.data()),
+        ExitCode::kConfig);
   }
   conf->release();  // rd_kafka_new has taken it
-  if (role == ClientRole::kGroup || role == ClientRole::kChangelog) rd_kafka_poll_set_consumer(client->rk_);
+  if (role == ClientRole::kGroup || role == ClientRole::kChangelog)
+    rd_kafka_poll_set_consumer(client->rk_);
   return client;
 }
 
@@ -117,7 +124,8 @@ InputRecord Client::Record(MessagePtr message, std::string_view topic) {
   record.payload = View(message->payload, message->len);
   record.read_headers = &ReadHeaders;
   // The topic's opaque is the client (see Configure): no allocation per record.
-  static_cast<Client*>(rd_kafka_topic_opaque(message->rkt))->holders_.fetch_add(1, std::memory_order_relaxed);
+  static_cast<Client*>(rd_kafka_topic_opaque(message->rkt))
+      ->holders_.fetch_add(1, std::memory_order_relaxed);
   record.handle = InputRecord::Handle(message.release(), &Client::ReleaseMessage);
   return record;
 }
@@ -154,7 +162,8 @@ void Client::Complain(int level, std::string_view facility, const char* text) {
 
 PartitionsPtr MakePartitions(const std::vector<TopicPartition>& of, int64_t offset) {
   PartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(of.size())));
-  for (const auto& at : of) rd_kafka_topic_partition_list_add(list.get(), at.topic.c_str(), at.partition)->offset = offset;
+  for (const auto& at : of)
+    rd_kafka_topic_partition_list_add(list.get(), at.topic.c_str(), at.partition)->offset = offset;
   return list;
 }
 
@@ -169,15 +178,18 @@ PartitionsPtr MakePartitions(const std::vector<Position>& positions) {
 std::vector<TopicPartition> ToPartitions(const rd_kafka_topic_partition_list_t& list) {
   std::vector<TopicPartition> partitions;
   partitions.reserve(static_cast<size_t>(list.cnt));
-  for (int i = 0; i < list.cnt; ++i) partitions.push_back({list.elems[i].topic, list.elems[i].partition});
+  for (int i = 0; i < list.cnt; ++i)
+    partitions.push_back({list.elems[i].topic, list.elems[i].partition});
   return partitions;
 }
 
 std::string ClientId(const KafkaOptions& options, ClientRole role) {
-  return role == ClientRole::kAsk ? fmt::format("{}-{}", options.app, options.instance) : WorkerId(options);
+  return Asks(role) ? fmt::format("{}-{}", options.app, options.instance) : WorkerId(options);
 }
 
-std::string ToString(const TopicPartition& at) { return fmt::format("{} [{}]", at.topic, at.partition); }
+std::string ToString(const TopicPartition& at) {
+  return fmt::format("{} [{}]", at.topic, at.partition);
+}
 
 std::string ToString(rd_kafka_resp_err_t code) {
   return fmt::format("{} ({})", rd_kafka_err2str(code), rd_kafka_err2name(code));
@@ -187,7 +199,8 @@ int ToMs(Duration timeout) {
   return static_cast<int>(std::clamp<int64_t>(timeout.count(), 0, std::numeric_limits<int>::max()));
 }
 
-std::optional<Error> MissingRight(rd_kafka_resp_err_t code, std::string_view operation, std::string_view name) {
+std::optional<Error> MissingRight(rd_kafka_resp_err_t code, std::string_view operation,
+                                  std::string_view name) {
   std::string resource;
   std::string_view flag;
   switch (code) {
@@ -204,7 +217,8 @@ std::optional<Error> MissingRight(rd_kafka_resp_err_t code, std::string_view ope
       flag = "--transactional-id";
       break;
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-      return Error{fmt::format("the Kafka user lacks the right {0} on the cluster; grant it with kafka-acls.sh --add "
+      return Error{fmt::format("the Kafka user lacks the right {0} on the cluster; grant it with "
+                               "kafka-acls.sh --add "
                                "--allow-principal User:NAME --operation {0} --cluster",
                                operation),
                    ExitCode::kConfig};
@@ -212,11 +226,13 @@ std::optional<Error> MissingRight(rd_kafka_resp_err_t code, std::string_view ope
       return {};
   }
   const bool several = name.find(',') != std::string_view::npos;
-  return Error{fmt::format("the Kafka user lacks the right {0} on {1} {2} '{3}'; grant it with kafka-acls.sh --add "
-                           "--allow-principal User:NAME --operation {0} {4} {5}",
-                           operation, several ? "one of the" : "the", resource + (several ? "s" : ""), name, flag,
-                           several ? "NAME" : name),
-               ExitCode::kConfig};
+  return Error{
+      fmt::format(
+          "the Kafka user lacks the right {0} on {1} {2} '{3}'; grant it with kafka-acls.sh --add "
+          "--allow-principal User:NAME --operation {0} {4} {5}",
+          operation, several ? "one of the" : "the", resource + (several ? "s" : ""), name, flag,
+          several ? "NAME" : name),
+      ExitCode::kConfig};
 }
 
 }  // namespace heartbeatd

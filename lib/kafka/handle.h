@@ -33,8 +33,8 @@ struct Destroyer {
 using ConfPtr = std::unique_ptr<rd_kafka_conf_t, Destroyer<rd_kafka_conf_destroy>>;
 using TopicPtr = std::unique_ptr<rd_kafka_topic_t, Destroyer<rd_kafka_topic_destroy>>;
 using MessagePtr = std::unique_ptr<rd_kafka_message_t, Destroyer<rd_kafka_message_destroy>>;
-using PartitionsPtr =
-    std::unique_ptr<rd_kafka_topic_partition_list_t, Destroyer<rd_kafka_topic_partition_list_destroy>>;
+using PartitionsPtr = std::unique_ptr<rd_kafka_topic_partition_list_t,
+                                      Destroyer<rd_kafka_topic_partition_list_destroy>>;
 using KafkaErrorPtr = std::unique_ptr<rd_kafka_error_t, Destroyer<rd_kafka_error_destroy>>;
 
 enum class ClientRole {
@@ -42,12 +42,18 @@ enum class ClientRole {
   kChangelog,  // reads what it is told to, a member of nothing
   kProducer,   // transactional
   kAsk,        // metadata, offsets as read_uncommitted, administration; never reads a record
+  kAskStable,  // the same, but offsets as read_committed
 };
+
+constexpr bool Asks(ClientRole role) {
+  return role == ClientRole::kAsk || role == ClientRole::kAskStable;
+}
 
 // What librdkafka calls back, always from a call that the owner makes. `owner` is handed through.
 struct ClientCallbacks {
   void* owner = nullptr;
-  void (*rebalance)(void* owner, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t* partitions) = nullptr;
+  void (*rebalance)(void* owner, rd_kafka_resp_err_t what,
+                    rd_kafka_topic_partition_list_t* partitions) = nullptr;
   void (*delivered)(void* owner, const rd_kafka_message_t* message) = nullptr;
 };
 
@@ -59,13 +65,14 @@ using ClientPtr = std::unique_ptr<Client, RetireClient>;
 
 // One librdkafka client. Letting go of its ClientPtr destroys it quickly, even if the broker is
 // frozen: nothing is closed in good order, no LeaveGroup is sent (members are static; a restart
-// within the session must not move partitions). librdkafka must not be destroyed while a record that
-// it delivered is still held, so then the last such record does it.
+// within the session must not move partitions). librdkafka must not be destroyed while a record
+// that it delivered is still held, so then the last such record does it.
 //
 // librdkafka's own threads only log through it; all else belongs to the owner's thread.
 class Client {
  public:
-  static Result<ClientPtr> Make(const KafkaOptions& options, ClientRole role, const ClientCallbacks& callbacks = {});
+  static Result<ClientPtr> Make(const KafkaOptions& options, ClientRole role,
+                                const ClientCallbacks& callbacks = {});
 
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -73,7 +80,8 @@ class Client {
   [[nodiscard]] rd_kafka_t* get() const { return rk_; }
   // For the log: what it is and whose.
   [[nodiscard]] const std::string& name() const { return name_; }
-  // What librdkafka last complained about (connection refused, login failed), or nothing. Thread-safe.
+  // What librdkafka last complained about (connection refused, login failed), or nothing.
+  // Thread-safe.
   [[nodiscard]] std::string LastComplaint() const;
 
   // A delivered record, which keeps the client alive. `topic` must live as long as the source.
@@ -128,6 +136,7 @@ int ToMs(Duration timeout);                      // within what librdkafka takes
 // The sentence for a right that the broker says is missing, or nothing if `code` is no such error.
 // `operation` as in Kafka's ACLs (Read, Write, ...); `name` of the topic
 // (or topics, with commas), group or transactional id.
-std::optional<Error> MissingRight(rd_kafka_resp_err_t code, std::string_view operation, std::string_view name);
+std::optional<Error> MissingRight(rd_kafka_resp_err_t code, std::string_view operation,
+                                  std::string_view name);
 
 }  // namespace heartbeatd

@@ -22,8 +22,9 @@ void AddConsumerDefaults(const KafkaOptions& options, ClientRole role, Propertie
   if (role == ClientRole::kGroup) {
     out.emplace_back("queued.max.messages.kbytes", Kilobytes(options.input_queue_bytes));
     out.emplace_back("max.poll.interval.ms", fmt::to_string(options.max_poll_interval.count()));
-    // Start() takes effect when the fetch under way returns, which at the end of the log is after this
-    // long; so does the end-of-partition event behind an upstream's commit marker. Records wait never.
+    // Start() takes effect when the fetch under way returns, which at the end of the log is after
+    // this long; so does the end-of-partition event behind an upstream's commit marker. Records
+    // wait never.
     out.emplace_back("fetch.wait.max.ms", "100");
   } else {
     out.emplace_back("queued.max.messages.kbytes", Kilobytes(options.restore_queue_bytes));
@@ -41,12 +42,15 @@ Properties Defaults(const KafkaOptions& options, ClientRole role) {
   };
   if (role == ClientRole::kProducer) {
     out.emplace_back("compression.type", "lz4");
-    // Counts the record's frame too: one of kRecordBytes (admin.h) does not fit into the default, 1000000.
+    // Counts the record's frame too: one of kRecordBytes (admin.h) does not fit into the default,
+    // 1000000.
     out.emplace_back("message.max.bytes", "1048576");
-    out.emplace_back("linger.ms", "5");
+    // A commit flushes and does not wait for it: until then larger batches spare broker and
+    // network.
+    out.emplace_back("linger.ms", "200");
     out.emplace_back("queue.buffering.max.messages", "1000000");
     out.emplace_back("queue.buffering.max.kbytes", Kilobytes(options.output_queue_bytes));
-  } else if (role != ClientRole::kAsk) {
+  } else if (!Asks(role)) {
     AddConsumerDefaults(options, role, out);
   }
   return out;
@@ -64,8 +68,9 @@ Properties Fixed(const KafkaOptions& options, ClientRole role) {
   out.emplace_back("enable.auto.commit", "false");
   out.emplace_back("enable.auto.offset.store", "false");
   out.emplace_back("auto.offset.reset", "error");
-  out.emplace_back("isolation.level", role == ClientRole::kAsk ? "read_uncommitted" : "read_committed");
-  if (role == ClientRole::kAsk) return out;
+  out.emplace_back("isolation.level",
+                   role == ClientRole::kAsk ? "read_uncommitted" : "read_committed");
+  if (Asks(role)) return out;
   out.emplace_back("enable.partition.eof", "true");
   // librdkafka wants a group even of a consumer that joins none.
   out.emplace_back("group.id", GroupId(options));
@@ -94,11 +99,13 @@ Result<ConfPtr> Client::Configure(const KafkaOptions& options, ClientRole role, 
     return rd_kafka_conf_set(conf.get(), key.c_str(), value.c_str(), text.data(), text.size());
   };
   for (const auto& [key, value] : Defaults(options, role)) {
-    if (set(key, value) == RD_KAFKA_CONF_INVALID) return Fail(fmt::format("{}={}: {}", key, value, text.data()));
+    if (set(key, value) == RD_KAFKA_CONF_INVALID)
+      return Fail(fmt::format("{}={}: {}", key, value, text.data()));
   }
   for (const auto& [key, value] : options.properties) {
     if (set(key, value) == RD_KAFKA_CONF_OK) continue;
-    return Fail(fmt::format("kafka.properties: {}={}: {}", key, value, text.data()), ExitCode::kConfig);
+    return Fail(fmt::format("kafka.properties: {}={}: {}", key, value, text.data()),
+                ExitCode::kConfig);
   }
   for (const auto& [key, value] : Fixed(options, role)) {
     if (set(key, value) == RD_KAFKA_CONF_OK) continue;
@@ -106,17 +113,19 @@ Result<ConfPtr> Client::Configure(const KafkaOptions& options, ClientRole role, 
   }
 
   if (client->callbacks_.rebalance != nullptr) {
-    rd_kafka_conf_set_rebalance_cb(conf.get(), [](rd_kafka_t* /*rk*/, rd_kafka_resp_err_t what,
-                                                  rd_kafka_topic_partition_list_t* partitions, void* opaque) {
-      const auto& callbacks = static_cast<Client*>(opaque)->callbacks_;
-      callbacks.rebalance(callbacks.owner, what, partitions);
-    });
+    rd_kafka_conf_set_rebalance_cb(
+        conf.get(), [](rd_kafka_t* /*rk*/, rd_kafka_resp_err_t what,
+                       rd_kafka_topic_partition_list_t* partitions, void* opaque) {
+          const auto& callbacks = static_cast<Client*>(opaque)->callbacks_;
+          callbacks.rebalance(callbacks.owner, what, partitions);
+        });
   }
   if (client->callbacks_.delivered != nullptr) {
-    rd_kafka_conf_set_dr_msg_cb(conf.get(), [](rd_kafka_t* /*rk*/, const rd_kafka_message_t* message, void* opaque) {
-      const auto& callbacks = static_cast<Client*>(opaque)->callbacks_;
-      callbacks.delivered(callbacks.owner, message);
-    });
+    rd_kafka_conf_set_dr_msg_cb(
+        conf.get(), [](rd_kafka_t* /*rk*/, const rd_kafka_message_t* message, void* opaque) {
+          const auto& callbacks = static_cast<Client*>(opaque)->callbacks_;
+          callbacks.delivered(callbacks.owner, message);
+        });
   }
   return conf;
 }

@@ -5,8 +5,12 @@
 // stable offset, which an open transaction holds back.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -19,27 +23,34 @@ namespace heartbeatd {
 
 enum class LogEdge : int64_t { kBegin = -2, kEnd = -1 };
 
-// One answer per question, in order; nothing where no leader answered. `rk` decides the isolation:
-// the end is the last stable offset if it reads committed. Fails if nobody answered at all.
-Result<std::vector<std::optional<int64_t>>> AskLogEdge(rd_kafka_t* rk, const std::vector<TopicPartition>& of,
-                                                       LogEdge edge, Duration timeout);
-
 // Thread-safe. Shared by the prober and the sources of the process: every client costs threads.
 class OffsetAsker {
  public:
-  static Result<std::shared_ptr<OffsetAsker>> Make(const KafkaOptions& options);
+  using Answers = std::vector<std::optional<int64_t>>;
 
-  [[nodiscard]] Result<std::vector<std::optional<int64_t>>> Ends(const std::vector<TopicPartition>& of,
-                                                                 Duration timeout) const;
+  // kAsk, or kAskStable: then the ends are the last stable offsets.
+  static Result<std::shared_ptr<OffsetAsker>> Make(const KafkaOptions& options,
+                                                   ClientRole role = ClientRole::kAsk);
+
+  // One answer per question, in order; nothing where no leader answered. Fails if nobody did.
+  Result<Answers> Ends(const std::vector<TopicPartition>& of, Duration timeout);
   // Both edges; fails unless every partition was answered for within `timeout`.
-  [[nodiscard]] Result<std::vector<OffsetRange>> Ranges(const std::vector<TopicPartition>& of, Duration timeout) const;
+  Result<std::vector<OffsetRange>> Ranges(const std::vector<TopicPartition>& of, Duration timeout);
   // Lets librdkafka report what it has queued for the log. Call now and then.
-  void Serve() const;
+  void Serve();
 
  private:
   explicit OffsetAsker(ClientPtr client) : client_(std::move(client)) {}
 
-  ClientPtr client_;
+  Result<Answers> Ask(const std::vector<TopicPartition>& of, LogEdge edge, Duration timeout);
+  Result<std::vector<int64_t>> Insist(const std::vector<TopicPartition>& of, LogEdge edge,
+                                      const Deadline& deadline);
+  void LearnLeaders(const std::vector<TopicPartition>& of, Duration timeout);
+
+  const ClientPtr client_;
+
+  std::mutex mutex_;
+  std::map<std::string, TopicPtr> topics_;  // guarded by mutex_; goes before client_ does
 };
 
 }  // namespace heartbeatd

@@ -35,8 +35,8 @@ struct Prober::Impl {
       : clock(the_clock), interval(the_interval), asker(std::move(the_asker)) {}
 
   void Run();
-  void Publish(const std::vector<TopicPartition>& of, const std::vector<std::optional<int64_t>>& ends,
-               const Answer& asked);
+  void Publish(const std::vector<TopicPartition>& of,
+               const std::vector<std::optional<int64_t>>& ends, const Answer& asked);
 };
 
 void Prober::Impl::Run() {
@@ -68,8 +68,8 @@ void Prober::Impl::Run() {
 }
 
 // `mutex` is held.
-void Prober::Impl::Publish(const std::vector<TopicPartition>& of, const std::vector<std::optional<int64_t>>& ends,
-                           const Answer& asked) {
+void Prober::Impl::Publish(const std::vector<TopicPartition>& of,
+                           const std::vector<std::optional<int64_t>>& ends, const Answer& asked) {
   for (size_t i = 0; i < of.size(); ++i) {
     const auto found = watched.find(of[i]);
     if (found == watched.end() || !ends[i]) continue;
@@ -78,10 +78,12 @@ void Prober::Impl::Publish(const std::vector<TopicPartition>& of, const std::vec
   }
 }
 
-Result<std::shared_ptr<Prober>> Prober::Make(const KafkaOptions& options, const Clock& clock, Duration interval) {
+Result<std::shared_ptr<Prober>> Prober::Make(const KafkaOptions& options, const Clock& clock,
+                                             Duration interval) {
   auto asker = OffsetAsker::Make(options);
   if (!asker) return std::unexpected(std::move(asker).error());
-  std::shared_ptr<Prober> prober(new Prober(std::make_unique<Impl>(clock, interval, std::move(*asker))));
+  std::shared_ptr<Prober> prober(
+      new Prober(std::make_unique<Impl>(clock, interval, std::move(*asker))));
   prober->impl_->thread = std::thread([impl = prober->impl_.get()] { impl->Run(); });
   return prober;
 }

@@ -16,10 +16,10 @@ namespace heartbeatd {
 
 class OffsetAsker;
 
-// One thread asks for the ends of all watched partitions in one call, read_uncommitted. The wall time
-// of an answer is noted before the question is sent, so whatever was written before it lies below the
-// answered end. No answer (broker frozen, leader unknown): nothing is published and the old answer,
-// with its old time, stays.
+// One thread asks for the ends of all watched partitions in one call, read_uncommitted. The wall
+// time of an answer is noted before the question is sent, so whatever was written before it lies
+// below the answered end. No answer (broker frozen, leader unknown): nothing is published and the
+// old answer, with its old time, stays.
 //
 // Thread-safe. `clock` must be thread-safe and outlive the prober. The destructor waits for a
 // question that is under way, at most kAskTimeout.

@@ -60,10 +60,13 @@ rd_kafka_topic_t* TransactionalProducer::Topic(std::string_view name) {
   return topics_.emplace(std::string(name), std::move(topic)).first->second.get();
 }
 
-rd_kafka_resp_err_t TransactionalProducer::Enqueue(const OutputRecord& record, rd_kafka_topic_t* topic) {
+rd_kafka_resp_err_t TransactionalProducer::Enqueue(const OutputRecord& record,
+                                                   rd_kafka_topic_t* topic) {
   std::array<rd_kafka_vu_t, 6> fields{};
   size_t count = 0;
-  const auto add = [&](rd_kafka_vtype_t type) -> rd_kafka_vu_t& { return fields[count++] = Field(type); };
+  const auto add = [&](rd_kafka_vtype_t type) -> rd_kafka_vu_t& {
+    return fields[count++] = Field(type);
+  };
   add(RD_KAFKA_VTYPE_RKT).u.rkt = topic;
   add(RD_KAFKA_VTYPE_PARTITION).u.i32 = record.partition.value_or(RD_KAFKA_PARTITION_UA);
   add(RD_KAFKA_VTYPE_MSGFLAGS).u.i = RD_KAFKA_MSG_F_COPY;
@@ -76,7 +79,8 @@ rd_kafka_resp_err_t TransactionalProducer::Enqueue(const OutputRecord& record, r
   }
   const KafkaErrorPtr error(rd_kafka_produceva(client_->get(), fields.data(), count));
   if (error == nullptr) return RD_KAFKA_RESP_ERR_NO_ERROR;
-  if (headers != nullptr) rd_kafka_headers_destroy(headers);  // librdkafka owns them only on success
+  if (headers != nullptr)
+    rd_kafka_headers_destroy(headers);  // librdkafka owns them only on success
   return rd_kafka_error_code(error.get());
 }
 
@@ -91,7 +95,8 @@ TxResult TransactionalProducer::Produce(const OutputRecord& record) {
       return {};
     }
     if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || deadline_.Passed()) {
-      const size_t bytes = (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
+      const size_t bytes =
+          (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
       failed_ = Judge({.doing = fmt::format("producing {} bytes to '{}'", bytes, record.topic),
                        .code = code,
                        .text = rd_kafka_err2str(code),
@@ -112,23 +117,27 @@ void TransactionalProducer::Delivered(const rd_kafka_message_t& message) {
   if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
     // No offset comes with a record that had been acknowledged before, unheard.
     if (topic == options_.changelog_topic && message.offset >= 0) {
-      auto& highest = changelog_offsets_.try_emplace(message.partition, message.offset).first->second;
+      auto& highest =
+          changelog_offsets_.try_emplace(message.partition, message.offset).first->second;
       highest = std::max(highest, message.offset);
     }
     return;
   }
   refused_ = refused_ || message.err > RD_KAFKA_RESP_ERR_NO_ERROR;  // librdkafka's own are negative
   if (failed_) return;
-  failed_ = Judge(Cause({.doing = fmt::format("producing {} bytes to '{}'", message.key_len + message.len, topic),
-                         .code = message.err,
-                         .text = rd_kafka_err2str(message.err),
-                         .topic_right = "Write",
-                         .topic = topic}));
+  failed_ = Judge(Cause(
+      {.doing = fmt::format("producing {} bytes to '{}'", message.key_len + message.len, topic),
+       .code = message.err,
+       .text = rd_kafka_err2str(message.err),
+       .topic_right = "Write",
+       .topic = topic}));
   failed_->bad_record = failed_->kind == TxResult::Kind::kAbort && BadRecord(message.err);
 }
 
 TransactionalProducer::Mishap TransactionalProducer::Cause(Mishap mishap) const {
-  if (mishap.code != RD_KAFKA_RESP_ERR__PURGE_QUEUE && mishap.code != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) return mishap;
+  if (mishap.code != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+      mishap.code != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+    return mishap;
   // librdkafka has no question for it, but every call that is out of place answers with the reason.
   const KafkaErrorPtr why(rd_kafka_begin_transaction(client_->get()));
   if (why == nullptr || rd_kafka_error_txn_requires_abort(why.get()) == 0) return mishap;

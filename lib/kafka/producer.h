@@ -22,7 +22,8 @@ class TransactionalProducer final : public Committer {
   TxResult Produce(const OutputRecord& record) override;
   TxResult Flush() override;
   std::optional<int64_t> ChangelogOffset(int32_t partition) override;
-  TxResult SendOffsets(const std::vector<Position>& next, const GroupGeneration& generation) override;
+  TxResult SendOffsets(const std::vector<Position>& next,
+                       const GroupGeneration& generation) override;
   TxResult Commit() override;
   TxResult Abort() override;
 
@@ -32,9 +33,10 @@ class TransactionalProducer final : public Committer {
     std::string doing;  // for people
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     std::string text;
-    TxResult::Kind otherwise = TxResult::Kind::kAbort;  // what it means if neither fatal nor fencing
-    std::string_view topic_right = "Read";              // what may be missing, and
-    std::string topic = {};                             // on which topic (default: the inputs)
+    TxResult::Kind otherwise =
+        TxResult::Kind::kAbort;             // what it means if neither fatal nor fencing
+    std::string_view topic_right = "Read";  // what may be missing, and
+    std::string topic = {};                 // on which topic (default: the inputs)
   };
 
   void Close();

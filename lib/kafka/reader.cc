@@ -55,7 +55,8 @@ Polled Reader::Poll(Duration timeout) {
   if (dead_) return {.kind = dead_->kind, .error = dead_->error};
   MessagePtr message(rd_kafka_consumer_poll(client_->get(), ToMs(timeout)));
   if (message == nullptr) {
-    ran_dry_ = ran_dry_ || rd_kafka_last_error() == RD_KAFKA_RESP_ERR__TIMED_OUT;  // else a callback cut it short
+    ran_dry_ = ran_dry_ || rd_kafka_last_error() ==
+                               RD_KAFKA_RESP_ERR__TIMED_OUT;  // else a callback cut it short
     return {};
   }
   if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) return TranslateError(*message);
@@ -92,16 +93,19 @@ Polled Reader::TranslateError(const rd_kafka_message_t& message) {
     default:
       break;
   }
-  const std::string where = message.rkt != nullptr
-                                ? ToString(TopicPartition{rd_kafka_topic_name(message.rkt), message.partition})
-                                : "group '" + GroupId(options_) + "'";
+  const std::string where =
+      message.rkt != nullptr
+          ? ToString(TopicPartition{rd_kafka_topic_name(message.rkt), message.partition})
+          : "group '" + GroupId(options_) + "'";
   const std::string text = fmt::format("reading {}: {}", where, rd_kafka_message_errstr(&message));
   if (Passing(message.err)) {
     spdlog::warn("kafka {}: {}", client_->name(), text);
     return {};
   }
-  const std::string name = message.rkt != nullptr ? rd_kafka_topic_name(message.rkt) : GroupId(options_);
-  if (auto right = MissingRight(message.err, "Read", name)) return Die(Polled::Kind::kFailed, std::move(*right));
+  const std::string name =
+      message.rkt != nullptr ? rd_kafka_topic_name(message.rkt) : GroupId(options_);
+  if (auto right = MissingRight(message.err, "Read", name))
+    return Die(Polled::Kind::kFailed, std::move(*right));
   return Die(Polled::Kind::kFailed, {text, ExitCode::kTemporary});
 }
 
@@ -110,38 +114,42 @@ Polled Reader::TranslateError(const rd_kafka_message_t& message) {
 Polled Reader::OutOfRange(const rd_kafka_message_t& message) {
   const Topic* topic = nullptr;
   const Started* const started =
-      message.rkt != nullptr ? Find(rd_kafka_topic_name(message.rkt), message.partition, &topic) : nullptr;
+      message.rkt != nullptr ? Find(rd_kafka_topic_name(message.rkt), message.partition, &topic)
+                             : nullptr;
   if (started == nullptr) return {};
   const int64_t wanted = started->next;
   const auto ranges = asker_->Ranges({started->at}, kRangeTimeout);
   if (!ranges) {
-    return Die(Polled::Kind::kFailed, Error(ranges.error()).Context(fmt::format("{}: {}", ToString(started->at),
-                                                                              rd_kafka_message_errstr(&message))));
+    return Die(Polled::Kind::kFailed, Error(ranges.error())
+                                          .Context(fmt::format("{}: {}", ToString(started->at),
+                                                               rd_kafka_message_errstr(&message))));
   }
   const auto [begin, end] = ranges->front();
   if (wanted >= begin && wanted <= end) {
-    spdlog::warn("kafka {}: {}: offset {} was called out of range but exists", client_->name(), ToString(started->at),
-                 wanted);
+    spdlog::warn("kafka {}: {}: offset {} was called out of range but exists", client_->name(),
+                 ToString(started->at), wanted);
     return {};  // if its fetcher is dead the watchdog sees it
   }
   Polled polled{.kind = Polled::Kind::kOffsetOutOfRange, .at = {started->at, wanted}};
   polled.error.code = ExitCode::kBroken;
-  polled.error.message =
-      wanted < begin
-          ? fmt::format("{}: the records from offset {} to {} are gone (retention, or the topic was made anew); the log "
-                        "now holds {} to {}",
-                        ToString(started->at), wanted, begin - 1, begin, end)
-          : fmt::format("{}: offset {} is beyond the log, which holds {} to {} (the topic was made anew, or records were "
-                        "lost by the brokers)",
-                        ToString(started->at), wanted, begin, end);
+  polled.error.message = wanted < begin ? fmt::format(
+                                              "{}: the records from offset {} to {} are gone "
+                                              "(retention, or the topic was made anew); the log "
+                                              "now holds {} to {}",
+                                              ToString(started->at), wanted, begin - 1, begin, end)
+                                        : fmt::format(
+                                              "{}: offset {} is beyond the log, which holds {} to "
+                                              "{} (the topic was made anew, or records were "
+                                              "lost by the brokers)",
+                                              ToString(started->at), wanted, begin, end);
   return polled;
 }
 
 Polled Reader::Fatal() {
   std::array<char, 512> text{};
   const auto code = rd_kafka_fatal_error(client_->get(), text.data(), text.size());
-  Error error{fmt::format("member '{}' of group '{}': {}: {}", WorkerId(options_), GroupId(options_), ToString(code),
-                          text.data()),
+  Error error{fmt::format("member '{}' of group '{}': {}: {}", WorkerId(options_),
+                          GroupId(options_), ToString(code), text.data()),
               ExitCode::kTemporary};
   if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
     error.message += "; if this repeats, another process runs under the same `instance`";
@@ -159,7 +167,8 @@ Status Reader::Start(const std::vector<Position>& positions) {
   const auto list = MakePartitions(positions);
   const auto code = rd_kafka_assign(client_->get(), list.get());
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return Fail(fmt::format("assigning {} partitions: {}", positions.size(), ToString(code)), ExitCode::kTemporary);
+    return Fail(fmt::format("assigning {} partitions: {}", positions.size(), ToString(code)),
+                ExitCode::kTemporary);
   }
   started_.clear();
   for (auto& topic : topics_) topic.slots.clear();

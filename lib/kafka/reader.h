@@ -23,7 +23,7 @@ class Reader {
  public:
   struct Started {
     TopicPartition at;
-    int64_t next = 0;   // everything before it has been delivered; control records counted at an end
+    int64_t next = 0;  // everything before it has been delivered; control records counted at an end
     bool seen = false;  // something was delivered since this was last cleared
   };
 

@@ -10,8 +10,9 @@
 namespace heartbeatd {
 
 // Counts, per partition, the ticks for which it was silent although it had something to deliver.
-// Only ticks count in which everything that was fetched had been delivered: behind a busy partition's
-// records another one's may wait long, and a worker that does not poll hears nothing at all.
+// Only ticks count in which everything that was fetched had been delivered: behind a busy
+// partition's records another one's may wait long, and a worker that does not poll hears nothing at
+// all.
 //
 // A pure decision: no clock, no I/O. Not thread-safe.
 class Watchdog {
