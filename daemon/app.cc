@@ -41,7 +41,7 @@ struct MemoryPlan {
 
   MemoryPlan(size_t budget, size_t workers)
       : block_cache(budget / 8), memtables(budget / 8), input_queue(budget / 4 / workers), output_queue(budget / 8 / workers),
-        customers(budget * 3 / 8 / workers), unsaved(std::min<size_t>(64u << 20, budget / 8 / workers)) {}
+        customers(budget * 3 / 8 / workers), unsaved(std::min<size_t>(64u << 20, budget / 4 / workers)) {}
 };
 
 // One worker's thread with all that belongs to it alone.

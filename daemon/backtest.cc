@@ -111,6 +111,7 @@ class Backtest {
       nlohmann::ordered_json summary{{"events", counters.applied + counters.late},
                                      {"late", counters.late},
                                      {"duplicates", counters.duplicates},
+                                     {"timers_fired", counters.timers_fired},
                                      {"refused", refused_},
                                      {"after_until", after_until_},
                                      {"customers", shard_->customers_known()},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <httplib.h>
 
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -56,6 +57,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
   }
   impl->port = port;
   impl->thread = std::thread([raw] { raw->server.listen_after_bind(); });
+  // stop() does nothing to a server that has not begun, which would then serve for ever.
+  while (!server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 

@@ -34,7 +34,7 @@ std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
   const bool ended = edge.instant || edge.status == AlertStatus::kResolved;
   data["ends_at"] = ended ? Json(FormatRfc3339(edge.instant ? edge.starts_at : edge.time)) : Json();
   data["reason"] = NameOf(edge.reason);
-  if (!edge.evidence.empty()) data.update(Json::parse(edge.evidence));
+  if (edge.evidence != nullptr) data.update(*edge.evidence);
   data["late_by"] = FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by));
   data["customer"] = {{"activity", NameOf(edge.activity)},
                       {"first_seen", FormatRfc3339(edge.first_seen)},

@@ -38,7 +38,7 @@ void WriteMeasure(uint64_t key, const MeasureState& from, state::Measure* to) {
   if (!any_distinct) return;
   for (const Bucket& bucket : from.buckets) {
     to->add_bucket_distinct(static_cast<uint32_t>(bucket.distinct.size()));
-    for (const uint32_t hash : bucket.distinct) to->add_distinct(hash);
+    for (const uint32_t hash : bucket.distinct.hashes()) to->add_distinct(hash);
   }
 }
 
@@ -67,8 +67,9 @@ bool ReadMeasure(const state::Measure& from, MeasureState* to) {
     bucket.sum_micros = sums ? from.bucket_sum_micros(i) : 0;
     const uint32_t hashes = distincts ? from.bucket_distinct(i) : 0;
     if (hashes > Bucket::kDistinctMax || next_hash + static_cast<int>(hashes) > from.distinct_size()) return false;
-    for (uint32_t h = 0; h < hashes; ++h) bucket.distinct.push_back(from.distinct(next_hash++));
-    if (!std::is_sorted(bucket.distinct.begin(), bucket.distinct.end())) return false;
+    for (uint32_t h = 0; h < hashes; ++h) {
+      if (!bucket.distinct.Insert(from.distinct(next_hash++))) return false;
+    }
   }
   return next_hash == from.distinct_size();
 }

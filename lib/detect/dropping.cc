@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <boost/math/special_functions/beta.hpp>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -112,8 +113,10 @@ struct Dropping {
   // Whether the window is below the baseline by these thresholds.
   [[nodiscard]] bool Below(const Picture& picture, const Thresholds& thresholds) const {
     const double limit = thresholds.ratio.value_or(1) * Level(picture);
-    if (compare == Compare::kEach && !(picture.window < limit)) return false;
-    if (compare != Compare::kEach && thresholds.ratio && !(picture.window <= limit)) return false;
+    // As people count: 29 of 100 is 0.29, though 0.29 * 100 is a little less than 29 in binary.
+    const double slack = 1e-9 * std::abs(limit);
+    if (compare == Compare::kEach && !(picture.window < limit - slack)) return false;
+    if (compare != Compare::kEach && thresholds.ratio && !(picture.window <= limit + slack)) return false;
     return !thresholds.p_value || PValue(picture) <= *thresholds.p_value;
   }
 
@@ -141,7 +144,7 @@ struct Dropping {
   }
 
   EventTime Evaluate(const Subject& s, std::vector<Verdict>* verdicts) const {
-    if (s.event != nullptr && !s.late && s.quiet && s.due != EventTime::Never()) return AfterEvent(s);
+    if (s.event != nullptr && !s.late && s.quiet && !Lowers(s)) return AfterEvent(s);
     Verdict& verdict = verdicts->emplace_back();
     verdict.since = s.now;
     const OpenEpisode* open = s.open.empty() ? nullptr : &s.open.front();
@@ -172,15 +175,25 @@ struct Dropping {
                                                      : Reason::kBaselineFaded;
     }
     const bool idle = s.quiet && verdict.condition != Condition::kFiring;
-    return idle ? NextFiring(s, picture.end) : NextClose(s, picture.end);
+    return idle ? NextFiring(s, picture) : NextClose(s, picture.end);
   }
 
   // An event in the running bucket, with no episode about: until its bucket has moved into the
   // baseline it can only lift the window, so nothing fires before the deadline known so far.
   [[nodiscard]] EventTime AfterEvent(const Subject& s) const {
+    if (s.due == EventTime::Never() && CanNeverJudge(s)) return s.due;
     const MeasureDef& def = s.measure_defs[measure];
     const int32_t running = BucketOf(def.resolution, s.calendar, s.now);
     return std::min(s.due, BucketStart(def.resolution, s.calendar, running + 1 + width));
+  }
+
+  // Money may go down with an event.
+  [[nodiscard]] bool Lowers(const Subject& s) const {
+    const MeasureDef& def = s.measure_defs[measure];
+    if (value != Value::kSum) return false;
+    if (def.sum == MeasureDef::Sum::kAmount) return s.event->amount_micros.value_or(0) < 0;
+    const Property* property = s.event->Find(def.sum_property);
+    return property != nullptr && property->number.value_or(0) < 0;
   }
 
   // True if all that is remembered cannot make a sufficient baseline, whatever closes come: most
@@ -193,22 +206,24 @@ struct Dropping {
 
   // The next close at which the rule fires if no event comes, or an earlier one; Never() if it does not.
   // Most customers are looked at in every few weeks instead of every night.
-  [[nodiscard]] EventTime NextFiring(const Subject& s, int32_t end) const {
+  [[nodiscard]] EventTime NextFiring(const Subject& s, Picture picture) const {
     const MeasureDef& def = s.measure_defs[measure];
+    const EventTime observed = ObservedSince(s);
     while (true) {
-      const int32_t next = NextCloseIndex(s, end);
-      if (next == kNoClose) return EventTime::Never();
-      end = next;
-      const EventTime close = BucketStart(def.resolution, s.calendar, next);
-      const Picture picture = LookAt(s, next);
-      if (picture.baseline_totals.count < baseline_count_min || !Below(picture, fire)) continue;
+      const int32_t next = NextCloseIndex(s, picture.end);
+      const EventTime changes = next == kNoClose ? EventTime::Never() : BucketStart(def.resolution, s.calendar, next);
       // What is missing may be time alone: then it fires at the close that completes it, if nothing
       // moves before.
-      const EventTime observed = ObservedSince(s);
-      if (close >= observed) return close;
-      const int32_t after = NextCloseIndex(s, end);
-      if (after == kNoClose || BucketStart(def.resolution, s.calendar, after) > observed) return observed;
+      if (observed > s.now && observed < changes && MayFire(picture)) return observed;
+      if (next == kNoClose) return EventTime::Never();
+      picture = LookAt(s, next);
+      if (changes >= observed && MayFire(picture)) return changes;
     }
+  }
+
+  // Whether the picture fires once the measure has been observed for long enough.
+  [[nodiscard]] bool MayFire(const Picture& picture) const {
+    return picture.baseline_totals.count >= baseline_count_min && Below(picture, fire);
   }
 
   // The next close at which what lies in the window or in any period differs from now.
@@ -280,6 +295,17 @@ void ReadThresholds(MapReader& fields, Value value, Thresholds* out) {
   }
 }
 
+// An end that is harder to stay short of than the beginning would end every episode at the next look.
+void CheckResolve(MapReader& resolve, std::string_view key, const std::optional<double>& fire, const std::optional<double>& end) {
+  if (!resolve.Has(key) || !end) return;
+  if (!fire) {
+    resolve.ErrorAt(key, fmt::format("'{}' of {} needs '{}' in the rule itself", key, resolve.what(), key));
+  } else if (*end < *fire) {
+    resolve.ErrorAt(key, fmt::format("'{}' of {} must be at least the rule's own {}: else an episode ends as soon as it has begun", key,
+                                     resolve.what(), *fire));
+  }
+}
+
 // How many buckets `fields.key` spans; 0 after an error.
 int32_t Buckets(MapReader& fields, Duration window, Resolution resolution) {
   const Duration length = LengthOf(resolution);
@@ -320,6 +346,8 @@ Detector MakeDropping(MapReader& fields, const DetectorContext& context) {
   if (const Node* resolve = fields.Child("resolve")) {
     MapReader reader(resolve, "'resolve' of " + fields.what(), fields.findings());
     ReadThresholds(reader, dropping.value, &dropping.resolve);
+    CheckResolve(reader, "ratio", dropping.fire.ratio, dropping.resolve.ratio);
+    CheckResolve(reader, "p_value", dropping.fire.p_value, dropping.resolve.p_value);
     reader.Has("hold");  // the alert policy's
     reader.Finish();
   }

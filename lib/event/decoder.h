@@ -14,7 +14,12 @@ namespace heartbeatd {
 //   {"event_id":"e1","type":"purchase","customer_id":"c42","timestamp":"2026-03-01T09:00:00Z",
 //    "amount":12.5,"currency":"EUR","properties":{"channel":"app"}}
 // `timestamp` is RFC 3339 text or epoch milliseconds as a number; ids are text or whole numbers;
-// `tick` needs neither customer nor event id. Unknown fields are ignored; null counts as absent.
+// `tick` needs neither customer nor event id. Unknown fields are ignored; null counts as absent; of
+// equal keys the last one counts. `amount` and `currency` may be absent from any event; `tick` and
+// `erase` carry nothing but ids and time, so whatever else they have cannot get them refused. A
+// number beyond 64 bits or a double is legal JSON: exact as an id or a property's text,
+// kAmountTooLarge as an amount. Of several reasons to refuse an event the first of this order is
+// given: length, JSON, depth, type, event id, customer id, timestamp, currency, amount, properties.
 //
 // Not thread-safe: it owns the parser's buffers. The schema must outlive it.
 class FlatDecoder {

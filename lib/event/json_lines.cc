@@ -6,7 +6,6 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -223,8 +222,7 @@ class JsonLinesReader::Impl {
 
   Result<size_t> CopyPlain() {
     if (Status filled = raw_.Fill(1); !filled) return std::unexpected(filled.error());
-    const size_t count = std::min(raw_.bytes().size(), buffer_.size() - end_);
-    std::copy_n(raw_.bytes().data(), count, buffer_.data() + end_);
+    const size_t count = raw_.bytes().copy(buffer_.data() + end_, buffer_.size() - end_);
     raw_.Consume(count);
     return count;
   }

@@ -15,9 +15,8 @@ std::string_view Write(Number value, NumberText* buffer) {
 
 template <typename Number>
 bool Read(std::string_view text, Number* value) {
-  const char* const end = text.data() + text.size();
-  const std::from_chars_result done = std::from_chars(text.data(), end, *value);
-  return done.ec == std::errc() && done.ptr == end;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return failure == std::errc() && end == text.data() + text.size();
 }
 
 }  // namespace

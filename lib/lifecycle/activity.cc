@@ -57,7 +57,8 @@ bool IsLegal(Activity from, Activity to) {
   return std::find(kLegal.begin(), kLegal.end(), std::pair(from, to)) != kLegal.end();
 }
 
-bool OnPulse(const MeasureState& pulse, EventTime at, LifecycleState* state) {
+bool OnPulse(const MeasureState& pulse, EventTime at, EventTime now, LifecycleState* state) {
+  if (at < pulse.last) return false;
   const bool rhythm = pulse.cadence.days >= LifecycleConfig::kNewDays;
   Activity to = state->activity;
   switch (state->activity) {
@@ -70,7 +71,8 @@ bool OnPulse(const MeasureState& pulse, EventTime at, LifecycleState* state) {
     case A::kActive: break;
   }
   if (to == state->activity) return false;
-  MoveTo(to, at, pulse, state);
+  const bool corrects = state->activity != A::kNone && at < state->since;
+  MoveTo(to, corrects ? now : at, pulse, state);
   return true;
 }
 

@@ -48,9 +48,10 @@ struct LifecycleState {
   bool operator==(const LifecycleState&) const = default;
 };
 
-// An event of the pulse, already applied to `pulse`, has come at `at` (the event's own time). Returns
-// true if the activity changed.
-bool OnPulse(const MeasureState& pulse, EventTime at, LifecycleState* state);
+// An event of the pulse, already applied to `pulse`, has come: `at` is its own time, `now` the shard's
+// clock. A late one from before the newest event says nothing new of the customer's silence; one from
+// before the present activity began corrects it as of now. Returns true if the activity changed.
+bool OnPulse(const MeasureState& pulse, EventTime at, EventTime now, LifecycleState* state);
 
 // When silence changes the activity next, if no event comes; Never() if it does not.
 EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse, const LifecycleState& state);

@@ -56,10 +56,11 @@ bool AddDistinct(const MeasureDef& def, const Event& event, Bucket* bucket) {
   const Property* property = event.Find(def.distinct_property);
   if (property == nullptr) return false;
   const uint32_t hash = static_cast<uint32_t>(Hash64(property->text));
-  const auto at = std::lower_bound(bucket->distinct.begin(), bucket->distinct.end(), hash);
-  if (at != bucket->distinct.end() && *at == hash) return false;
-  if (bucket->distinct.size() >= Bucket::kDistinctMax) return true;
-  bucket->distinct.insert(at, hash);
+  if (bucket->distinct.size() >= Bucket::kDistinctMax) {
+    const std::span<const uint32_t> hashes = bucket->distinct.hashes();
+    return !std::binary_search(hashes.begin(), hashes.end(), hash);
+  }
+  bucket->distinct.Insert(hash);
   return false;
 }
 
@@ -75,6 +76,20 @@ void AddActivityDay(int32_t day, Cadence* cadence) {
 }
 
 }  // namespace
+
+bool HashSet::Insert(uint32_t hash) {
+  if (!hashes_) hashes_ = std::make_unique<std::vector<uint32_t>>();
+  const auto at = std::lower_bound(hashes_->begin(), hashes_->end(), hash);
+  if (at != hashes_->end() && *at == hash) return false;
+  hashes_->insert(at, hash);
+  return true;
+}
+
+bool HashSet::operator==(const HashSet& other) const {
+  const std::span<const uint32_t> a = hashes();
+  const std::span<const uint32_t> b = other.hashes();
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
 
 Duration LengthOf(Resolution resolution) {
   switch (resolution) {
@@ -125,11 +140,13 @@ int64_t SaturatingAdd(int64_t a, int64_t b) {
 Applied Apply(const MeasureDef& def, const Calendar& calendar, const Event& event, EventTime now,
               MeasureState* state) {
   Applied applied;
-  const bool refund = event.builtin == BuiltinType::kRefund && def.sum == MeasureDef::Sum::kAmount &&
-                      event.amount_micros.has_value() && Matches(def.where, event);
   const bool counts = Counts(def, event);
+  // A measure of refunds counts them like any other event.
+  const bool refund = !counts && event.builtin == BuiltinType::kRefund && def.sum == MeasureDef::Sum::kAmount &&
+                      event.amount_micros.has_value() && Matches(def.where, event);
   if (!refund && !counts) return applied;
   applied.touched = true;
+  applied.counted = counts;
 
   // A refund's amount is a positive number in most shops and a negative one in some.
   const int64_t sum = refund ? -std::abs(*event.amount_micros) : SumOf(def, event);
@@ -173,7 +190,8 @@ WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const Mea
   for (; it != state.buckets.end() && it->index < to; ++it) {
     totals.count += it->count;
     totals.sum_micros = SaturatingAdd(totals.sum_micros, it->sum_micros);
-    distinct.insert(it->distinct.begin(), it->distinct.end());
+    const std::span<const uint32_t> hashes = it->distinct.hashes();
+    distinct.insert(hashes.begin(), hashes.end());
     if (it->count == 0) continue;
     const int32_t day = def.resolution == Resolution::kDay
                             ? it->index

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -62,13 +64,37 @@ struct Cadence {
   bool operator==(const Cadence&) const = default;
 };
 
+// Hashes in ascending order. One pointer wide while empty, as almost all of them are: buckets are what
+// most of a customer's memory goes to.
+class HashSet {
+ public:
+  HashSet() = default;
+  HashSet(const HashSet& other) : hashes_(other.hashes_ ? std::make_unique<std::vector<uint32_t>>(*other.hashes_) : nullptr) {}
+  HashSet(HashSet&&) noexcept = default;
+  HashSet& operator=(const HashSet& other) { return *this = HashSet(other); }
+  HashSet& operator=(HashSet&&) noexcept = default;
+  ~HashSet() = default;
+
+  [[nodiscard]] std::span<const uint32_t> hashes() const {
+    return hashes_ ? std::span<const uint32_t>(*hashes_) : std::span<const uint32_t>();
+  }
+  [[nodiscard]] size_t size() const { return hashes().size(); }
+  [[nodiscard]] bool empty() const { return size() == 0; }
+  // False, and nothing is added, if it is there already.
+  bool Insert(uint32_t hash);
+  bool operator==(const HashSet& other) const;
+
+ private:
+  std::unique_ptr<std::vector<uint32_t>> hashes_;
+};
+
 // The events of one bucket. Refunds change `sum_micros` only, so a bucket may hold no event.
 struct Bucket {
   static constexpr size_t kDistinctMax = 64;
   int32_t index = 0;
   uint32_t count = 0;
   int64_t sum_micros = 0;
-  std::vector<uint32_t> distinct;  // hashes, ascending; saturated at kDistinctMax
+  HashSet distinct;  // saturated at kDistinctMax
   bool operator==(const Bucket&) const = default;
 };
 
@@ -92,6 +118,7 @@ EventTime BucketStart(Resolution resolution, const Calendar& calendar, int32_t i
 // What applying an event did.
 struct Applied {
   bool touched = false;          // the measure's state changed
+  bool counted = false;          // by an event of the measure, not by a refund that takes money from it
   bool beyond_retention = false;  // too late for its bucket: totals only
   bool distinct_saturated = false;
 };

@@ -4,11 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <map>
 
 #include "base/id.h"
+#include "event/number.h"
 #include "rules/yaml.h"
 
 namespace heartbeatd {
@@ -20,17 +19,8 @@ constexpr size_t kRulesMax = 256;
 
 double DaysOf(Duration d) { return static_cast<double>(d.count()) / static_cast<double>(kMsPerDay); }
 
-// The canonical text of a scalar, as decoders give it to properties: 3.0 and 3 are the same.
-std::string Canonical(const Node& node) {
-  if (node.quoted) return node.scalar;
-  double value = 0;
-  const char* end = node.scalar.data() + node.scalar.size();
-  const auto [last, failure] = std::from_chars(node.scalar.data(), end, value);
-  if (failure != std::errc() || last != end) return node.scalar;
-  return fmt::format("{}", value == static_cast<double>(static_cast<int64_t>(value)) && std::abs(value) < 1e15
-                               ? fmt::format("{}", static_cast<int64_t>(value))
-                               : fmt::format("{}", value));
-}
+// The text that a decoder gives to a property with this value: 3.0 and 3 are the same.
+std::string Canonical(const Node& node) { return node.quoted ? node.scalar : CanonicalScalar(node.scalar); }
 
 std::vector<PropertyMatch> ReadWhere(const Node* where, const std::string& what, EventSchema& schema, Findings& findings) {
   std::vector<PropertyMatch> out;
@@ -159,6 +149,7 @@ class Compiler {
       if (*gap <= Duration(0)) reader.ErrorAt("population_gap", "'population_gap' must be longer than 0");
       def.population_gap_days = DaysOf(*gap);
     } else {
+      def.population_gap_days = population_gap_days_;
     }
     reader.Finish();
     def.key = Hash64(DefinitionOf(def, out_->schema));

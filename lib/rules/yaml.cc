@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/mark.h>
-#include <yaml-cpp/parser.h>
+#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <array>
@@ -15,7 +13,6 @@
 #include <fstream>
 #include <map>
 #include <numeric>
-#include <set>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -271,16 +268,16 @@ Status CheckText(std::string_view text, const std::string& name) {
 
 // A whole file, or why not: "cannot be read: No such file or directory".
 Result<std::string> ReadFile(const std::string& path, size_t bytes_max) {
-  const auto failed = [] {
-    return Fail(fmt::format("cannot be read: {}", std::strerror(errno)), ExitCode::kConfig);
+  const auto failed = [](int reason) {
+    return Fail(fmt::format("cannot be read: {}", std::strerror(reason)), ExitCode::kConfig);
   };
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) errno = EISDIR;
+  if (std::filesystem::is_directory(path, ignored)) return failed(EISDIR);
   std::ifstream in(path, std::ios::binary);
-  if (!in || std::filesystem::is_directory(path, ignored)) return failed();
+  if (!in) return failed(errno);
   std::string text(bytes_max + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad()) return failed();
+  if (in.bad()) return failed(errno);
   text.resize(static_cast<size_t>(in.gcount()));
   if (text.size() > bytes_max)
     return Fail(fmt::format("is larger than {} bytes", bytes_max), ExitCode::kConfig);

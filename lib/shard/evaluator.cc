@@ -66,12 +66,12 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
     wanted |= by_measure_[i];
     effect.beyond_retention = effect.beyond_retention || applied.beyond_retention;
     effect.distinct_saturated = effect.distinct_saturated || applied.distinct_saturated;
-    pulse = pulse || (i == rules_.pulse && event.builtin != BuiltinType::kRefund);
+    pulse = pulse || (i == rules_.pulse && applied.counted);
   }
   for (const auto& [type, mask] : by_type_) {
     if (type == event.type) wanted |= mask;
   }
-  if (pulse && OnPulse(state->measures[rules_.pulse], event.time, &state->lifecycle)) wanted |= on_lifecycle_;
+  if (pulse && OnPulse(state->measures[rules_.pulse], event.time, now, &state->lifecycle)) wanted |= on_lifecycle_;
   const Occasion occasion{.customer = customer,
                           .event = &event,
                           .late = effect.late || event.builtin == BuiltinType::kRefund,
@@ -164,23 +164,25 @@ EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject&
   const auto explain = [&](EventTime since) {
     Verdict as_of = verdict;
     as_of.since = since;
-    return definition.detector.explain(subject, as_of).dump();
+    return definition.detector.explain(subject, as_of);
   };
   if (decision.action == Decision::Action::kFire) {
-    const std::string evidence = decision.crossed ? explain(episode.starts_at) : std::exchange(episode.evidence, {});
+    // Numbers as of the crossing: kept meanwhile if it had to hold.
+    const nlohmann::ordered_json evidence =
+        decision.crossed ? explain(episode.starts_at) : nlohmann::ordered_json::parse(std::exchange(episode.evidence, {}));
     Emit(occasion, rule, episode, AlertStatus::kFiring, decision.time, verdict.reason, evidence);
   } else if (decision.action == Decision::Action::kResolve) {
     episode.starts_at = opened_at;
     Emit(occasion, rule, episode, AlertStatus::kResolved, decision.time, verdict.reason, explain(occasion.now));
   } else if (decision.crossed && episode.phase == Phase::kPending) {
-    episode.evidence = explain(episode.starts_at);
+    episode.evidence = explain(episode.starts_at).dump();
   }
   if (!WorthKeeping(definition.policy, episode, occasion.now)) episodes.erase(at);
   return decision.next_due;
 }
 
 void Evaluator::Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status, EventTime time,
-                     Reason reason, std::string_view evidence) {
+                     Reason reason, const nlohmann::ordered_json& evidence) {
   AlertEdge edge{.app = rules_.app,
                  .rule = rules_.rules[rule].info,
                  .status = status,
@@ -190,7 +192,7 @@ void Evaluator::Emit(const Occasion& occasion, size_t rule, const Episode& episo
                  .starts_at = episode.starts_at,
                  .time = time,
                  .reason = reason,
-                 .evidence = evidence,
+                 .evidence = &evidence,
                  .late_by = std::max(Duration(0), occasion.noticed - time),
                  .activity = occasion.state->lifecycle.activity,
                  .first_seen = occasion.state->first_seen,

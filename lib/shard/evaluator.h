@@ -4,6 +4,7 @@
 
 #include <bitset>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -75,7 +76,7 @@ class Evaluator {
   void EvaluateRule(const Occasion& occasion, size_t rule);
   EventTime Judge(const Occasion& occasion, size_t rule, const Subject& subject, const Verdict& verdict);
   void Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status, EventTime time,
-            Reason reason, std::string_view evidence);
+            Reason reason, const nlohmann::ordered_json& evidence);
   // Takes every step down that silence makes by `now`, evaluating after each.
   void StepDown(const Occasion& occasion);
 

@@ -18,6 +18,7 @@ constexpr Duration kBackoffMax = std::chrono::seconds(5);
 // A producer that was fenced waits this long (one heartbeat) to see whether the member is fenced too.
 constexpr Duration kHeartbeat = std::chrono::seconds(3);
 constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
+constexpr int kSaveShare = 10;  // a write-behind may take this part of the time
 constexpr size_t kChangeBytes = 300;  // of a customer's record on average, for the size of a transaction
 
 }  // namespace
@@ -320,9 +321,10 @@ bool Worker::NarrowDown(size_t units) {
     const std::vector<int64_t>& next = committed_next_[partition];
     for (size_t topic = 0; topic < next.size(); ++topic) {
       if (shard->intake().next(topic) == next[topic]) continue;
+      const int64_t offset = shard->intake().next(topic) - 1;  // not next[topic]: offsets have gaps
       spdlog::error("{}: {}[{}] offset {} leads to a record that the broker refuses: it goes to the dead-letter topic",
-                    options_.name, options_.shard.topics[topic], partition, next[topic]);
-      poison_[partition].emplace_back(topic, next[topic]);
+                    options_.name, options_.shard.topics[topic], partition, offset);
+      poison_[partition].emplace_back(topic, offset);
       found = true;
     }
   }
@@ -364,7 +366,9 @@ Status Worker::WriteBehind() {
     // Only what is committed may be written; and at most one shard a round, so that none waits long.
     const Duration age = now - last_save_[partition];
     if (!shard->customers().uncommitted().empty() || shard->HasMoved()) continue;
-    if (!all && (age < options_.flush_interval || (shard->customers().unsaved() == 0 && age < kSaveAtLeastEvery))) continue;
+    const Duration interval = std::clamp(save_took_[partition] * kSaveShare, options_.flush_interval,
+                                         std::max(options_.flush_interval, options_.flush_interval_max));
+    if (!all && (age < interval || (shard->customers().unsaved() == 0 && age < kSaveAtLeastEvery))) continue;
     if (Status saved = SaveShard(shard.get()); !saved) return PauseIntake(saved.error());
     if (!all) break;
   }
@@ -385,7 +389,8 @@ Status Worker::SaveShard(Shard* shard) {
   Status saved = shard->Save(positions_[partition], parts_.clock.Now(), options_.restore.cluster_id);
   if (!saved) return saved;
   last_save_[partition] = parts_.clock.Monotonic();
-  parts_.metrics.OnSave(last_save_[partition] - began, customers);
+  save_took_[partition] = last_save_[partition] - began;
+  parts_.metrics.OnSave(save_took_[partition], customers);
   return {};
 }
 
@@ -420,6 +425,7 @@ void Worker::DropShards() {
   reported_.clear();
   positions_.clear();
   last_save_.clear();
+  save_took_.clear();
   committed_next_.clear();
   units_ = 0;
   work_left_ = false;

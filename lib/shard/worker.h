@@ -34,7 +34,10 @@ struct WorkerOptions {
   size_t commit_max_events = 20'000;  // messages and timers of one transaction
   size_t commit_max_bytes = 32u << 20;
   Duration position_max_age = std::chrono::seconds(5);  // a moved position is committed at least this often
+  // The least time between two write-behinds of a shard. Under load it stretches, up to
+  // flush_interval_max, so that writing takes no more than a tenth of the time.
   Duration flush_interval = std::chrono::seconds(5);
+  Duration flush_interval_max = std::chrono::seconds(30);
   Duration store_flush_interval = std::chrono::seconds(30);
   size_t unsaved_bytes_max = 64u << 20;  // of all shards of the worker
   size_t cache_bytes_max = 64u << 20;    // likewise
@@ -127,6 +130,7 @@ class Worker {
   Duration last_report_{0};
   Duration last_end_check_{0};
   std::map<int32_t, Duration> last_save_;
+  std::map<int32_t, Duration> save_took_;
   bool intake_paused_ = false;  // a write-behind failed: nothing is taken until one succeeds
   Duration retry_save_at_{0};
   size_t turn_ = 0;             // which shard goes first

@@ -47,7 +47,7 @@ class Store {
   // The first `limit` customers after `after` in byte order, with their states.
   virtual Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after, size_t limit) = 0;
 
-  // All or nothing. A handle that has been taken over (the shard was opened again) refuses.
+  // All or nothing; quickest if states and timers ascend. A handle that has been taken over (the shard was opened again) refuses.
   virtual Status Write(const StoreBatch& batch) = 0;
   // Makes what was written survive the process (not a power cut: the changelog is the WAL).
   virtual Status Flush() = 0;
