@@ -154,7 +154,7 @@ class Demo:
         if p50 is not None:
             rows.append(("commit latency", f"p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms"))
         if self.restarts:
-            rows.append(("killed and restarted", f"{self.restarts} times"))
+            rows.append(("kills and restarts", f"{self.restarts}"))
         self.screen.line()
         self.screen.table(rows)
         self.screen.line()
@@ -260,7 +260,7 @@ def parse_options():
     parser = argparse.ArgumentParser(prog="./dev demo", description="Real purchase history through a real Kafka broker into alerts.")
     parser.add_argument("--keep", action="store_true", help="leave the broker and the daemon running, and say how to look further")
     parser.add_argument("--stop", action="store_true", help="stop what --keep left running")
-    parser.add_argument("--rate", type=int, default=6000, metavar="N", help="events per second; 0: as fast as it goes (default: 6000)")
+    parser.add_argument("--rate", type=int, default=8000, metavar="N", help="events per second; 0: as fast as it goes (default: 8000)")
     parser.add_argument("--kill", type=int, default=0, metavar="N", help="kill the daemon with SIGKILL that many times on the way")
     return parser.parse_args()
 

@@ -37,6 +37,21 @@ class Kit:
     def create_topics(self, *topics, partitions=4, config=()):
         self.run("create-topics", "--partitions", partitions, *(f"--config={item}" for item in config), *topics)
 
+    def delete_topics(self, *topics):
+        self.run("delete-topics", *topics)
+
+    def delete_records(self, topic, keep=0):
+        """The partitions begin later, as after retention: all but the newest `keep` offsets of each are gone."""
+        self.run("delete-records", topic, "--keep", keep)
+
+    def config(self, topic):
+        """The topic's whole configuration, defaults included."""
+        return json.loads(self.run("config", topic))
+
+    def send(self, topic, file, transaction=None):
+        """Messages byte by byte, a line each as dump() gives them; `transaction`: all in one, ended by commit or abort."""
+        self.run("send", topic, file, *(["--transaction", transaction] if transaction else []))
+
     def feed(self, file, topic, rate=0, skip=0, limit=None, route=None):
         """Returns {"sent", "delivered", "seconds"}."""
         extra = [] if limit is None else ["--limit", limit]

@@ -48,6 +48,19 @@ struct TickOptions {
 // Sends one event of type `tick` to each partition.
 void Tick(const TickOptions& options);
 
+enum class Transaction { kNone, kCommit, kAbort };
+
+struct SendOptions {
+  Connection connection;
+  std::string file;  // lines as Dump() prints them; - is standard input
+  std::string topic;
+  Transaction transaction = Transaction::kNone;  // all lines in one that ends so
+};
+// Sends messages exactly as described, byte by byte: `value`, `key`, `headers`, and `partition` if
+// the key shall not choose. What is null or absent is absent in the message; NAME_base64 stands for
+// bytes that are no UTF-8. Prints {"sent"}.
+void Send(const SendOptions& options);
+
 struct DumpOptions {
   Connection connection;
   std::string topic;
@@ -68,6 +81,28 @@ struct OffsetsOptions {
   int interval_ms = 50;
 };
 void Offsets(const OffsetsOptions& options);
+
+struct DeleteRecordsOptions {
+  Connection connection;
+  std::string topic;
+  int64_t keep = 0;  // newest offsets of each partition
+};
+// What retention does with time: the partitions begin later, and the offsets stay.
+void DeleteRecords(const DeleteRecordsOptions& options);
+
+struct DeleteTopicsOptions {
+  Connection connection;
+  std::vector<std::string> topics;
+};
+// Returns when the broker no longer knows them.
+void DeleteTopics(const DeleteTopicsOptions& options);
+
+struct ConfigOptions {
+  Connection connection;
+  std::string topic;
+};
+// Prints a topic's whole configuration, defaults included, as one JSON object.
+void Config(const ConfigOptions& options);
 
 struct GenerateOptions {
   Connection connection;

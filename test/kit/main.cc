@@ -33,7 +33,11 @@ class CommandLine {
     app_.add_option("-X", properties_, "a librdkafka property, NAME=VALUE; may repeat");
     app_.fallthrough();
     AddCreateTopics();
+    AddDeleteTopics();
+    AddDeleteRecords();
+    AddConfig();
     AddFeed();
+    AddSend();
     AddTick();
     AddDump();
     AddOffsets();
@@ -73,6 +77,33 @@ class CommandLine {
     verb->add_option("--config", configuration_, "of the topics, NAME=VALUE; may repeat");
   }
 
+  void AddDeleteTopics() {
+    CLI::App* verb = Verb("delete-topics", "delete topics", [this] {
+      delete_topics_.connection = connection_;
+      DeleteTopics(delete_topics_);
+    });
+    verb->add_option("topics", delete_topics_.topics)->required();
+  }
+
+  void AddDeleteRecords() {
+    CLI::App* verb =
+        Verb("delete-records", "delete the oldest messages of a topic, as retention does", [this] {
+          delete_records_.connection = connection_;
+          DeleteRecords(delete_records_);
+        });
+    verb->add_option("topic", delete_records_.topic)->required();
+    verb->add_option("--keep", delete_records_.keep, "that many newest offsets of each partition")
+        ->capture_default_str();
+  }
+
+  void AddConfig() {
+    CLI::App* verb = Verb("config", "print a topic's configuration", [this] {
+      config_.connection = connection_;
+      Config(config_);
+    });
+    verb->add_option("topic", config_.topic)->required();
+  }
+
   void AddFeed() {
     CLI::App* verb = Verb("feed", "send JSON lines, keyed by customer_id", [this] {
       feed_.connection = connection_;
@@ -90,6 +121,19 @@ class CommandLine {
     verb->add_option("--progress", feed_.progress, "none, bar (for people) or json (for programs)")
         ->transform(CLI::CheckedTransformer(std::map<std::string, Progress>{
             {"none", Progress::kNone}, {"bar", Progress::kBar}, {"json", Progress::kJson}}));
+  }
+
+  void AddSend() {
+    CLI::App* verb =
+        Verb("send", "send messages exactly as described, in the form of dump", [this] {
+          send_.connection = connection_;
+          Send(send_);
+        });
+    verb->add_option("topic", send_.topic)->required();
+    verb->add_option("file", send_.file, "plain or .gz; - is standard input")->required();
+    verb->add_option("--transaction", send_.transaction, "all in one that ends so: commit or abort")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, Transaction>{
+            {"commit", Transaction::kCommit}, {"abort", Transaction::kAbort}}));
   }
 
   void AddTick() {
@@ -167,7 +211,11 @@ class CommandLine {
   std::vector<std::string> configuration_;
   std::vector<std::string> route_;
   CreateTopicsOptions create_;
+  DeleteTopicsOptions delete_topics_;
+  DeleteRecordsOptions delete_records_;
+  ConfigOptions config_;
   FeedOptions feed_;
+  SendOptions send_;
   TickOptions tick_;
   DumpOptions dump_;
   OffsetsOptions offsets_;

@@ -9,9 +9,10 @@
 namespace kit {
 namespace {
 
+constexpr std::string_view kBase64 =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 void AppendBase64(std::string& out, std::string_view bytes) {
-  static constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < bytes.size(); i += 3) {
     const size_t present = std::min<size_t>(3, bytes.size() - i);
     uint32_t group = 0;
@@ -19,11 +20,26 @@ void AppendBase64(std::string& out, std::string_view bytes) {
       group = group << 8U | (j < present ? static_cast<unsigned char>(bytes[i + j]) : 0U);
     }
     for (size_t j = 0; j < 4; ++j)
-      out += j <= present ? kAlphabet[group >> (18U - 6U * j) & 63U] : '=';
+      out += j <= present ? kBase64[group >> (18U - 6U * j) & 63U] : '=';
   }
 }
 
 }  // namespace
+
+std::optional<std::string> FromBase64(std::string_view text) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  while (text.ends_with('=')) text.remove_suffix(1);
+  std::string bytes;
+  uint32_t group = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const size_t digit = kBase64.find(text[i]);
+    if (digit == std::string_view::npos) return std::nullopt;
+    group = group << 6U | static_cast<uint32_t>(digit);
+    // Six bits a digit: a byte is complete at the second, third and fourth of each four.
+    if (i % 4 != 0) bytes += static_cast<char>(group >> (6U - 2U * (i % 4)) & 255U);
+  }
+  return bytes;
+}
 
 bool IsUtf8(std::string_view bytes) { return simdjson::validate_utf8(bytes.data(), bytes.size()); }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,9 @@ void AppendJsonString(std::string& out, std::string_view bytes);
 
 // Appends `"name":` and the bytes as a JSON string; bytes that are not UTF-8 as `"name_base64":`.
 void AppendJsonField(std::string& out, std::string_view name, std::string_view bytes);
+
+// The bytes of such a field; nothing if it is no base64.
+std::optional<std::string> FromBase64(std::string_view text);
 
 bool IsUtf8(std::string_view bytes);
 

@@ -16,7 +16,9 @@ EventTime At(const std::string& text) {
 }
 
 // "2026-03-29" as a day number.
-int32_t Day(const std::string& date) { return static_cast<int32_t>(At(date + "T00:00:00Z").ms() / kMsPerDay); }
+int32_t Day(const std::string& date) {
+  return static_cast<int32_t>(At(date + "T00:00:00Z").ms() / kMsPerDay);
+}
 
 Calendar In(const std::string& zone) {
   auto calendar = Calendar::Make(zone);
@@ -88,8 +90,9 @@ TEST_CASE("calendar: days at changes of the clock") {
 }
 
 TEST_CASE("calendar: a day number never goes back while time goes on") {
-  const std::string zone = GENERATE("Europe/Berlin", "America/Santiago", "America/St_Johns", "America/Moncton",
-                                    "Pacific/Apia", "Pacific/Kwajalein", "America/Havana", "Africa/Cairo");
+  const std::string zone =
+      GENERATE("Europe/Berlin", "America/Santiago", "America/St_Johns", "America/Moncton",
+               "Pacific/Apia", "Pacific/Kwajalein", "America/Havana", "Africa/Cairo");
   CAPTURE(zone);
   const Calendar calendar = In(zone);
   const EventTime end = At("2015-01-01T00:00:00Z");
@@ -107,15 +110,17 @@ TEST_CASE("calendar: every moment lies in its day, asked in any order") {
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   std::uniform_int_distribution<int64_t> any_ms(kEventTimeMin.ms(), kEventTimeMax.ms());
-  for (const char* zone : {"UTC", "Europe/Berlin", "America/Santiago", "America/St_Johns", "Pacific/Apia",
-                           "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Casablanca", "Europe/Dublin"}) {
+  for (const char* zone :
+       {"UTC", "Europe/Berlin", "America/Santiago", "America/St_Johns", "Pacific/Apia",
+        "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Casablanca", "Europe/Dublin"}) {
     const Calendar calendar = In(zone);
     for (int i = 0; i < 5'000; ++i) {
       const EventTime t(any_ms(random));
       const int32_t day = calendar.DayOf(t);
       const bool inside = calendar.DayStart(day) <= t && t < calendar.DayStart(day + 1);
       if (!inside) FAIL(zone << " " << FormatRfc3339(t) << " is not in day " << day);
-      if (calendar.DayOf(t) != Calendar(calendar).DayOf(t)) FAIL("a copy disagrees at " << FormatRfc3339(t));
+      if (calendar.DayOf(t) != Calendar(calendar).DayOf(t))
+        FAIL("a copy disagrees at " << FormatRfc3339(t));
     }
   }
 }

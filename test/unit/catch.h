@@ -13,8 +13,8 @@
 
 namespace heartbeatd {
 
-// A new seed in every run. Put it where a failure prints it (CAPTURE(seed)); HEARTBEATD_TEST_SEED=<seed>
-// repeats that run.
+// A new seed in every run. Put it where a failure prints it (CAPTURE(seed));
+// HEARTBEATD_TEST_SEED=<seed> repeats that run.
 inline uint64_t TestSeed() {
   if (const char* fixed = std::getenv("HEARTBEATD_TEST_SEED"); fixed != nullptr)
     return std::strtoull(fixed, nullptr, 10);

@@ -74,7 +74,8 @@ std::string Repeat(std::string_view text, size_t times) {
 
 // An object nested `levels` deep, itself counted.
 std::string Nested(size_t levels, const char* open, const char* close, const char* core) {
-  return R"({"type":"tick","timestamp":0,"x":)" + Repeat(open, levels - 1) + core + Repeat(close, levels - 1) + "}";
+  return R"({"type":"tick","timestamp":0,"x":)" + Repeat(open, levels - 1) + core +
+         Repeat(close, levels - 1) + "}";
 }
 
 }  // namespace
@@ -88,9 +89,11 @@ struct StringMaker<DeadLetterReason> {
 
 TEST_CASE("decoder: a whole event") {
   Decoder decode;
-  REQUIRE(decode(R"({"event_id":"e1","type":"purchase","customer_id":"c42","timestamp":"2026-03-01T09:00:00.5Z",
+  REQUIRE(
+      decode(
+          R"({"event_id":"e1","type":"purchase","customer_id":"c42","timestamp":"2026-03-01T09:00:00.5Z",
                      "amount":12.5,"currency":"EUR","properties":{"channel":"app","category":"books"},"more":[{}]})") ==
-          Refused());
+      Refused());
   CHECK(decode.event.id_hash == Hash64("e1"));
   CHECK(decode.event.customer_id == "c42");
   CHECK(decode.event.builtin == BuiltinType::kPurchase);
@@ -128,15 +131,17 @@ TEST_CASE("decoder: not one JSON object in UTF-8") {
   const std::string good = Purchase().Json();
   REQUIRE_FALSE(decode(good));
   const std::string payload = GENERATE_COPY(
-      std::string(), std::string("   "), std::string("not json"), std::string("42"), std::string("\"text\""),
-      std::string("null"), "[" + good + "]", good + "x", good + good, good + "]", good + "\0" + "x",
-      good.substr(0, good.size() - 1), good.substr(1), "{\"a\":NaN," + good.substr(1),
-      "{\"a\":Infinity," + good.substr(1), "{\"a\":-Infinity," + good.substr(1), "{\"a\":01," + good.substr(1),
+      std::string(), std::string("   "), std::string("not json"), std::string("42"),
+      std::string("\"text\""), std::string("null"), "[" + good + "]", good + "x", good + good,
+      good + "]", good + std::string("\0x", 2), good.substr(0, good.size() - 1), good.substr(1),
+      "{\"a\":NaN," + good.substr(1), "{\"a\":Infinity," + good.substr(1),
+      "{\"a\":-Infinity," + good.substr(1), "{\"a\":01," + good.substr(1),
       "{\"a\":1.," + good.substr(1), "{\"a\":.5," + good.substr(1), "{\"a\":+1," + good.substr(1),
-      "{\"a\":0x1," + good.substr(1), "{'a':1," + good.substr(1), "{\"a\":\"\xff\"," + good.substr(1),
-      "{\"a\":\"\xc0\xaf\"," + good.substr(1), "{\"a\":\"\xed\xa0\x80\"," + good.substr(1),
-      "{\"a\":\"\\ud800\"," + good.substr(1), "{\"a\":\"\\x\"," + good.substr(1), "{\"a\":\"\n\"," + good.substr(1),
-      "{\"a\":1,}", "{\"a\" 1}", "{\"a\":1e999,\"b\":01," + good.substr(1), "{\"a\":001e999," + good.substr(1),
+      "{\"a\":0x1," + good.substr(1), "{'a':1," + good.substr(1),
+      "{\"a\":\"\xff\"," + good.substr(1), "{\"a\":\"\xc0\xaf\"," + good.substr(1),
+      "{\"a\":\"\xed\xa0\x80\"," + good.substr(1), "{\"a\":\"\\ud800\"," + good.substr(1),
+      "{\"a\":\"\\x\"," + good.substr(1), "{\"a\":\"\n\"," + good.substr(1), "{\"a\":1,}",
+      "{\"a\" 1}", "{\"a\":1e999,\"b\":01," + good.substr(1), "{\"a\":001e999," + good.substr(1),
       std::string("{\"a\":12345678901234567890123"), std::string("\xff\xfe{\0}\0", 6));
   CAPTURE(payload);
   CHECK(decode(payload) == DeadLetterReason::kNotJson);
@@ -144,8 +149,9 @@ TEST_CASE("decoder: not one JSON object in UTF-8") {
 
 TEST_CASE("decoder: every prefix of an event is refused, and no byte in it can do harm") {
   Decoder decode;
-  const std::string good = R"({"event_id":"e1","type":"purchase","customer_id":"c\u00e9","timestamp":1772355600000,)"
-                           R"("amount":-12.5e1,"properties":{"channel":["a",{"b":null}],"level":2.50}})";
+  const std::string good =
+      R"({"event_id":"e1","type":"purchase","customer_id":"c\u00e9","timestamp":1772355600000,)"
+      R"("amount":-12.5e1,"properties":{"channel":["a",{"b":null}],"level":2.50}})";
   REQUIRE_FALSE(decode(good));
   for (size_t size = 0; size < good.size(); ++size) {
     if (decode(good.substr(0, size)) != DeadLetterReason::kNotJson)
@@ -156,11 +162,13 @@ TEST_CASE("decoder: every prefix of an event is refused, and no byte in it can d
   std::mt19937_64 random(seed);
   for (int i = 0; i < 20'000; ++i) {
     std::string payload = good;
-    for (uint64_t n = random() % 4 + 1; n > 0; --n) payload[random() % payload.size()] = static_cast<char>(random());
+    for (uint64_t n = random() % 4 + 1; n > 0; --n)
+      payload[random() % payload.size()] = static_cast<char>(random());
     if (decode(payload)) continue;
     if (decode.event.customer_id.empty() && decode.event.builtin != BuiltinType::kTick)
       FAIL("no customer: " << payload);
-    if (decode.event.time < kEventTimeMin || decode.event.time >= kEventTimeMax) FAIL("its time: " << payload);
+    if (decode.event.time < kEventTimeMin || decode.event.time >= kEventTimeMax)
+      FAIL("its time: " << payload);
   }
 }
 
@@ -176,23 +184,26 @@ TEST_CASE("decoder: depth") {
   CHECK_FALSE(decode(Nested(32, "[", "]", "")));
   CHECK_FALSE(decode(Nested(32, "{\"a\":", "}", "null")));
   CHECK(decode(Nested(33, "[", "]", "1")) == DeadLetterReason::kTooDeep);
-  CHECK(decode(Nested(33, "[", "]", "")) == DeadLetterReason::kTooDeep);  // an empty list is a level, too
+  CHECK(decode(Nested(33, "[", "]", "")) ==
+        DeadLetterReason::kTooDeep);  // an empty list is a level, too
   CHECK(decode(Nested(33, "{\"a\":", "}", "null")) == DeadLetterReason::kTooDeep);
   CHECK(decode(Nested(34, "[", "]", "1")) == DeadLetterReason::kTooDeep);
   CHECK(decode(Nested(100'001, "[", "]", "1")) == DeadLetterReason::kTooDeep);
   CHECK(decode(Repeat("[", 100'000)) == DeadLetterReason::kNotJson);  // nothing is ever closed
   CHECK(decode(Repeat("{\"a\":", 50'000)) == DeadLetterReason::kNotJson);
   CHECK(decode(Repeat("[", 100'000) + Repeat("]", 100'000)) == DeadLetterReason::kTooDeep);
-  CHECK_FALSE(decode(Nested(2, "[", "]", (Repeat("[],", 50'000) + "[]").c_str())));  // wide, not deep
+  CHECK_FALSE(
+      decode(Nested(2, "[", "]", (Repeat("[],", 50'000) + "[]").c_str())));  // wide, not deep
 }
 
 TEST_CASE("decoder: length counts before anything else") {
   Decoder decode;
   const std::string good = Purchase().Json();
   CHECK_FALSE(decode(good + std::string(kPayloadBytesMax - good.size(), ' ')));
-  CHECK(decode(good + std::string(kPayloadBytesMax - good.size() + 1, ' ')) == DeadLetterReason::kTooLong);
+  CHECK(decode(good + std::string(kPayloadBytesMax - good.size() + 1, ' ')) ==
+        DeadLetterReason::kTooLong);
   CHECK(decode(std::string(kPayloadBytesMax + 1, '[')) == DeadLetterReason::kTooLong);
-  CHECK(decode(std::string(10'000'000, 'x')) == DeadLetterReason::kTooLong);
+  CHECK(decode(std::string(5'000'000, 'x')) == DeadLetterReason::kTooLong);
 }
 
 TEST_CASE("decoder: ids") {
@@ -365,7 +376,8 @@ TEST_CASE("decoder: a number that is too large costs an event nothing where nobo
   Decoder decode;
   Purchase purchase;
   purchase.amount = "5";
-  purchase.more = R"(,"trace":[340282366920938463463374607431768211456,{"a\"1e999":-1e999}],"text":"1e999 \" 1e999")";
+  purchase.more =
+      R"(,"trace":[340282366920938463463374607431768211456,{"a\"1e999":-1e999}],"text":"1e999 \" 1e999")";
   CHECK_FALSE(decode(purchase.Json()));
   CHECK(decode.event.amount_micros == 5'000'000);
   purchase.amount = "\"5\"";
@@ -407,7 +419,8 @@ TEST_CASE("decoder: properties become canonical text") {
   }));
   CAPTURE(row.json);
   Decoder decode;
-  REQUIRE_FALSE(decode(Purchase{.properties = std::string(R"({"other":1,"level":)") + row.json + "}"}.Json()));
+  REQUIRE_FALSE(decode(
+      Purchase{.properties = std::string(R"({"other":1,"level":)") + row.json + "}"}.Json()));
   const Property* property = decode.event.Find(decode.schema.PropertyOf("level"));
   REQUIRE((property != nullptr) == (row.text != nullptr));
   if (property == nullptr) return;
@@ -429,13 +442,15 @@ TEST_CASE("decoder: of equal keys the last one counts") {
   Decoder decode;
   CHECK_FALSE(decode(Purchase{.customer_id = R"("a","customer_id":"b")"}.Json()));
   CHECK(decode.event.customer_id == "b");
-  CHECK(decode(Purchase{.customer_id = R"("a","customer_id":null)"}.Json()) == DeadLetterReason::kMissingCustomerId);
+  CHECK(decode(Purchase{.customer_id = R"("a","customer_id":null)"}.Json()) ==
+        DeadLetterReason::kMissingCustomerId);
   CHECK_FALSE(decode(Purchase{.properties = R"({"channel":"a","level":1,"channel":"b"})"}.Json()));
   CHECK(decode.event.properties.size() == 2);
   CHECK(decode.TextOf("channel") == "b");
   CHECK_FALSE(decode(Purchase{.properties = R"({"channel":"a","channel":null})"}.Json()));
   CHECK(decode.TextOf("channel") == "absent");
-  CHECK_FALSE(decode(Purchase{.customer_id = R"("a","customer\u005fid":"b")"}.Json()));  // an escaped key is equal
+  CHECK_FALSE(decode(
+      Purchase{.customer_id = R"("a","customer\u005fid":"b")"}.Json()));  // an escaped key is equal
   CHECK(decode.event.customer_id == "b");
 }
 
@@ -457,13 +472,15 @@ TEST_CASE("decoder: currency") {
                                         {"978", false}}));
   CAPTURE(row.json);
   const std::string payload = Purchase{.currency = row.json}.Json();
-  CHECK(euro.Decode(payload, &event) == (row.accepted ? Refused() : DeadLetterReason::kOtherCurrency));
+  CHECK(euro.Decode(payload, &event) ==
+        (row.accepted ? Refused() : DeadLetterReason::kOtherCurrency));
   CHECK_FALSE(any.Decode(payload, &event));
 }
 
 TEST_CASE("decoder: a tick needs only its time") {
   Decoder decode;
-  REQUIRE_FALSE(decode(R"({"type":"tick","timestamp":5,"customer_id":"c","amount":"x","properties":7})"));
+  REQUIRE_FALSE(
+      decode(R"({"type":"tick","timestamp":5,"customer_id":"c","amount":"x","properties":7})"));
   CHECK(decode.event.builtin == BuiltinType::kTick);
   CHECK(decode.event.time == EventTime(5));
   CHECK(decode.event.customer_id.empty());
@@ -475,7 +492,9 @@ TEST_CASE("decoder: forgetting a customer does not fail over a field that does n
   FlatDecoder decoder(schema, "EUR");
   Event event;
   CHECK_FALSE(decoder.Decode(
-      Purchase{.type = R"("erase")", .amount = "\"x\"", .currency = "\"USD\"", .properties = "7"}.Json(), &event));
+      Purchase{.type = R"("erase")", .amount = "\"x\"", .currency = "\"USD\"", .properties = "7"}
+          .Json(),
+      &event));
   CHECK(event.customer_id == "c42");
   CHECK_FALSE(event.amount_micros);
   CHECK(decoder.Decode(Purchase{.type = R"("erase")", .customer_id = ""}.Json(), &event) ==
@@ -490,8 +509,9 @@ TEST_CASE("decoder: long and short events in turn") {
   for (int i = 0; i < 2'000; ++i) {
     const std::string channel(random() % 3 == 0 ? random() % 20'000 : random() % 40, 'x');
     const std::string customer(1 + random() % 256, 'c');
-    REQUIRE_FALSE(decode(Purchase{.customer_id = '"' + customer + '"',
-                                  .properties = R"({"channel":")" + channel + R"(","level":)" + std::to_string(i) + "}"}
+    REQUIRE_FALSE(decode(Purchase{
+        .customer_id = '"' + customer + '"',
+        .properties = R"({"channel":")" + channel + R"(","level":)" + std::to_string(i) + "}"}
                              .Json()));
     REQUIRE(decode.event.customer_id == customer);
     REQUIRE(decode.TextOf("channel") == channel);
@@ -501,18 +521,21 @@ TEST_CASE("decoder: long and short events in turn") {
 
 TEST_CASE("event: names of reasons are the documented ones and all different") {
   std::set<std::string_view> names;
-  for (size_t i = 0; i < kDeadLetterReasonCount; ++i) names.insert(NameOf(static_cast<DeadLetterReason>(i)));
+  for (size_t i = 0; i < kDeadLetterReasonCount; ++i)
+    names.insert(NameOf(static_cast<DeadLetterReason>(i)));
   CHECK(names == std::set<std::string_view>{"not_json", "too_deep", "too_long", "missing_event_id",
-                                            "missing_customer_id", "customer_id_too_long", "missing_type",
-                                            "bad_timestamp", "future_timestamp", "bad_amount", "amount_too_large",
-                                            "bad_properties", "other_currency", "state_too_large", "poison"});
+                                            "missing_customer_id", "customer_id_too_long",
+                                            "missing_type", "bad_timestamp", "future_timestamp",
+                                            "bad_amount", "amount_too_large", "bad_properties",
+                                            "other_currency", "state_too_large", "poison"});
 }
 
 TEST_CASE("event: built-in types") {
-  const std::vector<std::string> names = {"purchase", "refund", "login",    "subscription", "support",
-                                          "contract", "signup", "feedback", "referral",     "review",
-                                          "share",    "erase",  "tick"};
-  for (size_t i = 0; i < names.size(); ++i) CHECK(BuiltinTypeOf(names[i]) == static_cast<BuiltinType>(i + 1));
+  const std::vector<std::string> names = {
+      "purchase", "refund",   "login",  "subscription", "support", "contract", "signup",
+      "feedback", "referral", "review", "share",        "erase",   "tick"};
+  for (size_t i = 0; i < names.size(); ++i)
+    CHECK(BuiltinTypeOf(names[i]) == static_cast<BuiltinType>(i + 1));
   for (const char* other : {"", "session", "Tick", "tick ", "purchases"})
     CHECK(BuiltinTypeOf(other) == BuiltinType::kOther);
 }
@@ -567,11 +590,12 @@ TEST_CASE("number: a decoder and a rule agree on any number") {
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   for (int i = 0; i < 5'000; ++i) {
-    const double mantissa =
-        std::ldexp(static_cast<double>(static_cast<int64_t>(random())), -static_cast<int>(random() % 64));
+    const double mantissa = std::ldexp(static_cast<double>(static_cast<int64_t>(random())),
+                                       -static_cast<int>(random() % 64));
     const std::string literal =
         random() % 2 == 0 ? std::to_string(static_cast<int64_t>(random()) >> (random() % 64))
-                          : std::to_string(mantissa) + (random() % 2 == 0 ? "e" + std::to_string(random() % 40) : "");
+                          : std::to_string(mantissa) +
+                                (random() % 2 == 0 ? "e" + std::to_string(random() % 40) : "");
     REQUIRE_FALSE(decode(Purchase{.properties = R"({"level":)" + literal + "}"}.Json()));
     const Property* property = decode.event.Find(decode.schema.PropertyOf("level"));
     REQUIRE(property != nullptr);

@@ -36,9 +36,10 @@ TEST_CASE("duration: what people write") {
 }
 
 TEST_CASE("duration: what is refused") {
-  const char* text = GENERATE("", " ", "s", "5", "1", "-1s", "-0.5d", "+1s", "1 s", " 1s", "1s ", "1S", "1D", "1d12h",
-                              "1e3s", "0x10s", "1,5h", "1_000ms", "inf", "infs", "nan", "nand", "1us", "1y", "1mo",
-                              "36526d", "36525.1d", "1e400d", "99999999999999999999999999w", "d1", "1..5s");
+  const char* text = GENERATE("", " ", "s", "5", "1", "-1s", "-0.5d", "+1s", "1 s", " 1s", "1s ",
+                              "1S", "1D", "1d12h", "1e3s", "0x10s", "1,5h", "1_000ms", "inf",
+                              "infs", "nan", "nand", "1us", "1y", "1mo", "36526d", "36525.1d",
+                              "1e400d", "99999999999999999999999999w", "d1", "1..5s");
   CAPTURE(text);
   const auto duration = ParseDuration(text);
   REQUIRE_FALSE(duration);
@@ -74,7 +75,8 @@ TEST_CASE("duration: format and parse are inverse") {
   for (int i = 0; i < 20'000; ++i) {
     constexpr int64_t kUnits[] = {1, 1000, 60'000, 3'600'000, kMsPerDay};
     const int64_t unit = kUnits[random() % 5];
-    const Duration duration(static_cast<int64_t>(random() % static_cast<uint64_t>(kDurationMax.count() / unit)) * unit);
+    const Duration duration(
+        static_cast<int64_t>(random() % static_cast<uint64_t>(kDurationMax.count() / unit)) * unit);
     const std::string text = FormatDuration(duration);
     const auto back = ParseDuration(text);
     if (!back || *back != duration) FAIL(text << " is not " << duration.count() << " ms");

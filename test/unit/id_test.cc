@@ -16,8 +16,8 @@ TEST_CASE("id: XXH64's published answers, since the hashes are stored") {
 }
 
 TEST_CASE("id: UUIDs as Python's uuid.uuid5 gives them") {
-  // python3: uuid.uuid5(uuid.UUID('6f1d2c1e-5b0a-4c57-9a43-8d0b1c7a2e94'), ''.join(f'{len(f.encode())}:{f},' for f in
-  // fields))
+  // python3: uuid.uuid5(uuid.UUID('6f1d2c1e-5b0a-4c57-9a43-8d0b1c7a2e94'),
+  // ''.join(f'{len(f.encode())}:{f},' for f in fields))
   CHECK(UuidOf({}) == "8d5f9c61-131f-5f07-b9ca-5cfbcf081de1");
   CHECK(UuidOf({""}) == "10611dcb-1299-5991-bdac-7a44e895cd55");
   CHECK(UuidOf({"Zo\xC3\xAB"}) == "dcf30451-f7b0-5cb7-897a-424a9b15d529");

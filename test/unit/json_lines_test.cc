@@ -20,7 +20,8 @@ namespace {
 class TempFile {
  public:
   explicit TempFile(std::string_view content) {
-    std::string name = (std::filesystem::temp_directory_path() / "heartbeatd-lines-XXXXXX").string();
+    std::string name =
+        (std::filesystem::temp_directory_path() / "heartbeatd-lines-XXXXXX").string();
     const int fd = mkstemp(name.data());
     REQUIRE(fd >= 0);
     close(fd);
@@ -125,12 +126,16 @@ TEST_CASE("json lines: line ends") {
   }
 }
 
-TEST_CASE("json lines: a line that is too long is cut so that a decoder refuses it, and the next one is whole") {
-  const size_t size = GENERATE(kPayloadBytesMax - 1, kPayloadBytesMax, kPayloadBytesMax + 1, kPayloadBytesMax + 2,
-                               kPayloadBytesMax + 3, size_t{600'000}, size_t{5'000'000});
+TEST_CASE(
+    "json lines: a line that is too long is cut so that a decoder refuses it, and the next one is "
+    "whole") {
+  const size_t size =
+      GENERATE(kPayloadBytesMax - 1, kPayloadBytesMax, kPayloadBytesMax + 1, kPayloadBytesMax + 2,
+               kPayloadBytesMax + 3, size_t{600'000}, size_t{5'000'000});
   const std::string end = GENERATE("\n", "\r\n");
   CAPTURE(size, end);
-  const std::string text = "first" + end + std::string(size, 'x') + end + "next" + end + std::string(size, 'y');
+  const std::string text =
+      "first" + end + std::string(size, 'x') + end + "next" + end + std::string(size, 'y');
   for (const std::string& content : {text, Gzip(text), Zstd(text)}) {
     const Read read = ReadText(content);
     REQUIRE(read.lines.size() == 4);
@@ -141,6 +146,18 @@ TEST_CASE("json lines: a line that is too long is cut so that a decoder refuses 
     CHECK(read.lines[3].size() == std::min(size, kPayloadBytesMax + 1));
     CHECK(read.numbers == std::vector<int64_t>{1, 2, 3, 4});
     CHECK(read.error.empty());
+  }
+}
+
+TEST_CASE("json lines: the longest line, wherever it lies in the pieces that are read") {
+  // Among them: CR is the last byte of a piece, and LF the first of the next.
+  for (size_t before = 65'530; before < 65'540; ++before) {
+    const std::string longest(kPayloadBytesMax, 'x');
+    const Read read = ReadText(std::string(before, 'a') + "\n" + longest + "\r\nnext");
+    CAPTURE(before);
+    REQUIRE(read.lines.size() == 3);
+    CHECK(read.lines[1] == longest);
+    CHECK(read.lines[2] == "next");
   }
 }
 
@@ -161,7 +178,8 @@ TEST_CASE("json lines: any lines, in pieces of any size") {
     };
     for (uint64_t n = random() % 300; n > 0; --n) {
       std::string line;
-      for (uint64_t size = random() % 50 == 0 ? random() % 200'000 : random() % 300; size > 0; --size) {
+      for (uint64_t size = random() % 50 == 0 ? random() % 200'000 : random() % 300; size > 0;
+           --size) {
         line += static_cast<char>('!' + random() % 90);
       }
       text += line + (random() % 2 == 0 ? "\n" : "\r\n");
@@ -195,15 +213,18 @@ TEST_CASE("json lines: compressed data that is cut off is an error, wherever it 
   for (size_t size = gzip ? 2 : 4; size < whole.size(); ++size) {
     const TempFile file(whole.substr(0, size));
     const Read read = ReadAll(file.path());
-    if (read.error.find("ends too early") == std::string::npos) FAIL("cut after " << size << " bytes: " << read.error);
+    if (read.error.find("ends too early") == std::string::npos)
+      FAIL("cut after " << size << " bytes: " << read.error);
     const std::string place = file.path() + ":" + std::to_string(read.lines.size() + 1) + ": ";
     if (!read.error.starts_with(place)) FAIL(read.error << " does not start with " << place);
     for (size_t i = 0; i < read.lines.size(); ++i) {
-      if (read.lines[i] != std::to_string(i * 7919 % 1000)) FAIL("half a line was given out: " << read.lines[i]);
+      if (read.lines[i] != std::to_string(i * 7919 % 1000))
+        FAIL("half a line was given out: " << read.lines[i]);
     }
     // And cut inside of a second member or frame.
     const Read second = ReadText(whole + whole.substr(0, size));
-    if (second.error.empty() || second.lines.size() < lines) FAIL("a second part cut after " << size << " bytes");
+    if (second.error.empty() || second.lines.size() < lines)
+      FAIL("a second part cut after " << size << " bytes");
   }
 }
 
@@ -219,7 +240,8 @@ TEST_CASE("json lines: corrupt compressed data is an error") {
     broken[at] = static_cast<char>(broken[at] ^ 0x10);
     const Read read = ReadText(broken);
     // A few header bits (gzip: time, system) mean nothing.
-    if (read.error.empty() && read.lines != lines) FAIL("byte " << at << " changes the lines without an error");
+    if (read.error.empty() && read.lines != lines)
+      FAIL("byte " << at << " changes the lines without an error");
   }
   CHECK(ReadText(whole + "garbage").error.find("corrupt") != std::string::npos);
   CHECK(ReadText(whole + "garbage").lines == lines);

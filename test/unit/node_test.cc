@@ -82,14 +82,15 @@ TEST_CASE("node: a value that does not fit is reported at its place and replaced
     const char* message;
   };
   SECTION("number") {
-    const Row row = GENERATE(values<Row>({{"x", "f.yaml:1:9: 'n' of rule must be a number, not 'x'"},
-                                          {"", "f.yaml:1:9: 'n' of rule must be a number, not ''"},
-                                          {"1x", "f.yaml:1:9: 'n' of rule must be a number, not '1x'"},
-                                          {"nan", "f.yaml:1:9: 'n' of rule must be a number, not 'nan'"},
-                                          {"inf", "f.yaml:1:9: 'n' of rule must be a number, not 'inf'"},
-                                          {"1e999", "f.yaml:1:9: 'n' of rule must be a number, not '1e999'"},
-                                          {"11", "f.yaml:1:9: 'n' of rule must be from 0 to 10, not 11"},
-                                          {"-1", "f.yaml:1:9: 'n' of rule must be from 0 to 10, not -1"}}));
+    const Row row =
+        GENERATE(values<Row>({{"x", "f.yaml:1:9: 'n' of rule must be a number, not 'x'"},
+                              {"", "f.yaml:1:9: 'n' of rule must be a number, not ''"},
+                              {"1x", "f.yaml:1:9: 'n' of rule must be a number, not '1x'"},
+                              {"nan", "f.yaml:1:9: 'n' of rule must be a number, not 'nan'"},
+                              {"inf", "f.yaml:1:9: 'n' of rule must be a number, not 'inf'"},
+                              {"1e999", "f.yaml:1:9: 'n' of rule must be a number, not '1e999'"},
+                              {"11", "f.yaml:1:9: 'n' of rule must be from 0 to 10, not 11"},
+                              {"-1", "f.yaml:1:9: 'n' of rule must be from 0 to 10, not -1"}}));
     const Node map = Map({{"n", Scalar(row.text)}});
     Findings findings;
     CHECK(MapReader(&map, "rule", findings).Number("n", 3.0, 0, 10) == 3.0);
@@ -112,13 +113,15 @@ TEST_CASE("node: a value that does not fit is reported at its place and replaced
     const Node map = Map({{"f", Scalar("yes")}});
     Findings findings;
     CHECK(MapReader(&map, "rule", findings).Flag("f", true));
-    CHECK(findings.errors() == Messages{"f.yaml:1:9: 'f' of rule must be true or false, not 'yes'"});
+    CHECK(findings.errors() ==
+          Messages{"f.yaml:1:9: 'f' of rule must be true or false, not 'yes'"});
   }
   SECTION("choice") {
     const Node map = Map({{"c", Scalar("avg")}});
     Findings findings;
     CHECK_FALSE(MapReader(&map, "rule", findings).Choice("c", {"each", "mean"}));
-    CHECK(findings.errors() == Messages{"f.yaml:1:9: 'c' of rule must be one of each, mean, not 'avg'"});
+    CHECK(findings.errors() ==
+          Messages{"f.yaml:1:9: 'c' of rule must be one of each, mean, not 'avg'"});
   }
   SECTION("a list where a value belongs, and a map where a list belongs") {
     const Node map = Map({{"a", List({})}, {"b", Map({})}, {"c", List({Scalar("x"), Map({})})}});
@@ -127,9 +130,10 @@ TEST_CASE("node: a value that does not fit is reported at its place and replaced
     CHECK_FALSE(reader.Text("a"));
     CHECK(reader.Texts("b").empty());
     CHECK(reader.Texts("c") == std::vector<std::string>{"x"});
-    CHECK(findings.errors() == Messages{"f.yaml:1:9: 'a' of rule must be a single value",
-                                        "f.yaml:2:1: 'b' of rule must be a value or a list of values",
-                                        "f.yaml:1:1: 'c' of rule: every item must be a single value"});
+    CHECK(findings.errors() ==
+          Messages{"f.yaml:1:9: 'a' of rule must be a single value",
+                   "f.yaml:2:1: 'b' of rule must be a value or a list of values",
+                   "f.yaml:1:1: 'c' of rule: every item must be a single value"});
   }
 }
 
@@ -153,7 +157,8 @@ TEST_CASE("node: integers are exact to the ends of their range") {
 }
 
 TEST_CASE("node: all mistakes are reported, not only the first") {
-  const Node map = Map({{"detectr", Scalar("silence")}, {"hold", Scalar("soon")}, {"zzzzzz", Scalar("1")}});
+  const Node map =
+      Map({{"detectr", Scalar("silence")}, {"hold", Scalar("soon")}, {"zzzzzz", Scalar("1")}});
   Findings findings;
   MapReader reader(&map, "rule", findings);
   CHECK(reader.Required("id") == nullptr);
@@ -167,7 +172,8 @@ TEST_CASE("node: all mistakes are reported, not only the first") {
   CHECK(findings.errors()[1].starts_with("f.yaml:2:9: 'hold' of rule: "));
   CHECK(findings.errors()[2] == "f.yaml:2:9: and another");
   CHECK(findings.errors()[3] == "f.yaml:1:1: at the map");
-  CHECK(findings.errors()[4] == "f.yaml:1:1: unknown key 'detectr' in rule (did you mean 'detector'?)");
+  CHECK(findings.errors()[4] ==
+        "f.yaml:1:1: unknown key 'detectr' in rule (did you mean 'detector'?)");
   CHECK(findings.errors()[5] == "f.yaml:3:1: unknown key 'zzzzzz' in rule");
 }
 

@@ -1,5 +1,6 @@
 #include "rules/yaml.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -52,7 +53,9 @@ const Node& At(const Node& node, std::string_view key) {
   return *child;
 }
 
-std::string PlaceOf(const Place& place) { return std::to_string(place.line) + ":" + std::to_string(place.column); }
+std::string PlaceOf(const Place& place) {
+  return std::to_string(place.line) + ":" + std::to_string(place.column);
+}
 
 std::string Repeat(std::string_view text, size_t times) {
   std::string out;
@@ -126,7 +129,8 @@ TEST_CASE("yaml: mistakes, with their places") {
   };
   const Row row = GENERATE(values<Row>({
       {"a: 1\nb: 2\na: 3\n", "f.yaml:3:1: the key 'a' is here twice: it stands already in line 1"},
-      {"x:\n  {a: 1, 'a': 2}\n", "f.yaml:2:10: the key 'a' is here twice: it stands already in line 2"},
+      {"x:\n  {a: 1, 'a': 2}\n",
+       "f.yaml:2:10: the key 'a' is here twice: it stands already in line 2"},
       {"a: 1\n---\nb: 2\n", "f.yaml:2:1: a second document"},
       {"a: 1\n...\nb: 2\n", "f.yaml:3:1: a second document"},
       {"a: 1\n---\n", "f.yaml:2:1: a second document"},
@@ -173,18 +177,19 @@ TEST_CASE("yaml: aliases are copies") {
 TEST_CASE("yaml: bounds") {
   std::string laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 12; ++i) {
-    const std::string n = std::to_string(i);
-    laughs += "a" + n + ": &a" + n + " [" + Repeat("*a" + std::to_string(i - 1) + ", ", 10) + "]\n";
+    const std::string before = fmt::format("*a{}, ", i - 1);
+    laughs += fmt::format("a{0}: &a{0} [{1}]\n", i, Repeat(before, 10));
   }
   CHECK(ErrorOf(laughs).find("more than 100000 values") != std::string::npos);
 
   std::string chain = "a0: &a0 [x]\n";
   for (int i = 1; i < 200; ++i) {
-    chain += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [*a" + std::to_string(i - 1) + "]\n";
+    chain += fmt::format("a{0}: &a{0} [*a{1}]\n", i, i - 1);
   }
   CHECK(ErrorOf(chain).find("nested deeper than 64 levels") != std::string::npos);
 
-  const std::string long_text = "a: &a '" + std::string(100'000, 'x') + "'\nb: [" + Repeat("*a, ", 1000) + "]\n";
+  const std::string long_text =
+      "a: &a '" + std::string(100'000, 'x') + "'\nb: [" + Repeat("*a, ", 1000) + "]\n";
   CHECK(ErrorOf(long_text).find("bytes of text") != std::string::npos);
 
   CHECK(Brief(Load(Repeat("[", 64) + Repeat("]", 64))) == Repeat("[", 64) + Repeat("]", 64));
@@ -192,7 +197,8 @@ TEST_CASE("yaml: bounds") {
   CHECK(ErrorOf(Repeat("[", 500'000)) != "no error");
   CHECK(ErrorOf(Repeat("- ", 300'000)) != "no error");
   CHECK(ErrorOf(Repeat("{a: ", 100'000)) != "no error");
-  CHECK(ErrorOf("[" + Repeat("1,", 100'001) + "]").find("more than 100000 values") != std::string::npos);
+  CHECK(ErrorOf("[" + Repeat("1,", 100'001) + "]").find("more than 100000 values") !=
+        std::string::npos);
   CHECK(ErrorOf(std::string(kYamlFileBytesMax + 1, ' ')).find("larger than") != std::string::npos);
   CHECK(Load(std::string(200, 'k') + ": 1").map.size() == 1);
   CHECK(ErrorOf(std::string(201, 'k') + ": 1") == "f.yaml:1:1: a key of more than 200 bytes");
@@ -200,23 +206,26 @@ TEST_CASE("yaml: bounds") {
   std::string many;  // found without comparing each with each
   for (int i = 0; i < 40'000; ++i) many += "key" + std::to_string(i) + ": 1\n";
   CHECK(Load(many).map.size() == 40'000);
-  CHECK(ErrorOf(many + "key7: 2\n") == "f.yaml:40001:1: the key 'key7' is here twice: it stands already in line 8");
+  CHECK(ErrorOf(many + "key7: 2\n") ==
+        "f.yaml:40001:1: the key 'key7' is here twice: it stands already in line 8");
 }
 
 TEST_CASE("yaml: noise is an error or a tree, never a crash") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  const std::vector<std::string> pieces = {"a",  "b: ", "- ", "\n", "  ", "{",     "}",     "[",   "]",
-                                           ",",  ": ",  "'",  "\"", "#",  "&x ",   "*x",    "|\n", ">\n",
-                                           "? ", "!t ", "~",  "$",  "\\", "---\n", "...\n", "%",   "\xC3\xAB"};
+  const std::vector<std::string> pieces = {"a",   "b: ", "- ",    "\n",    "  ", "{",       "}",
+                                           "[",   "]",   ",",     ": ",    "'",  "\"",      "#",
+                                           "&x ", "*x",  "|\n",   ">\n",   "? ", "!t ",     "~",
+                                           "$",   "\\",  "---\n", "...\n", "%",  "\xC3\xAB"};
   size_t trees = 0;
   for (int i = 0; i < 5'000; ++i) {
     std::string text;
     for (uint64_t n = random() % 30; n > 0; --n) text += pieces[random() % pieces.size()];
     const auto node = LoadYamlText(text, "f.yaml");
     if (!node) {
-      if (!node.error().message.starts_with("f.yaml:")) FAIL(node.error().message << " for " << text);
+      if (!node.error().message.starts_with("f.yaml:"))
+        FAIL(node.error().message << " for " << text);
       continue;
     }
     ++trees;
@@ -238,8 +247,11 @@ TEST_CASE("yaml: files") {
 }
 
 TEST_CASE("substitute: what is filled in") {
-  const std::map<std::string, std::string> environment = {
-      {"NAME", "value"}, {"EMPTY", ""}, {"_x1", "y"}, {"TRICKY", "a: [1, 2] # ${NAME} $$"}, {"NULLISH", "null"}};
+  const std::map<std::string, std::string> environment = {{"NAME", "value"},
+                                                          {"EMPTY", ""},
+                                                          {"_x1", "y"},
+                                                          {"TRICKY", "a: [1, 2] # ${NAME} $$"},
+                                                          {"NULLISH", "null"}};
   const EnvLookup lookup = [&](const std::string& name) -> std::optional<std::string> {
     const auto it = environment.find(name);
     if (it == environment.end()) return {};
@@ -266,17 +278,24 @@ TEST_CASE("substitute: what is filled in") {
       {"$$${NAME}", "$value"},
       {"$5 and $NAME and $", "$5 and $NAME and $"},
       {"^a$|}", "^a$|}"},
-      {"${UNSET}", nullptr, "the environment variable UNSET is not set; ${UNSET:-default} allows that"},
+      {"${UNSET}", nullptr,
+       "the environment variable UNSET is not set; ${UNSET:-default} allows that"},
       {"${UNSET:?set it, please}", nullptr, "UNSET: set it, please"},
       {"${EMPTY:?set it}", nullptr, "EMPTY: set it"},
       {"${NAME", nullptr, "'${' without its '}'; write $$ for a $"},
-      {"${}", nullptr, "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
-      {"${1A}", nullptr, "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
-      {"${A B}", nullptr, "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
-      {"${NAME:+x}", nullptr, "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
-      {"${NAME-x}", nullptr, "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
+      {"${}", nullptr,
+       "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
+      {"${1A}", nullptr,
+       "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
+      {"${A B}", nullptr,
+       "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
+      {"${NAME:+x}", nullptr,
+       "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
+      {"${NAME-x}", nullptr,
+       "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${file:PATH}, and $$ for a $"},
       {"${A:-${NAME}}", nullptr, "'${' inside of '${...}' is not supported"},
-      {"${file:/nonexistent/x}", nullptr, "'/nonexistent/x' cannot be read: No such file or directory"},
+      {"${file:/nonexistent/x}", nullptr,
+       "'/nonexistent/x' cannot be read: No such file or directory"},
   }));
   CAPTURE(row.text);
   Node root = Load("list:\n  - '" + std::string(row.text) + "'\n");
@@ -300,7 +319,8 @@ TEST_CASE("substitute: keys stay, all mistakes are reported, and what comes in s
   };
   Findings findings;
   Substitute(root, lookup, findings);
-  CHECK(Brief(root) == "{${A}: <x: {y: 1}\nrules: []>, b: [\"${B}\", \"x: {y: 1}\nrules: []\", {c: \"${C}\"}]}");
+  CHECK(Brief(root) ==
+        "{${A}: <x: {y: 1}\nrules: []>, b: [\"${B}\", \"x: {y: 1}\nrules: []\", {c: \"${C}\"}]}");
   REQUIRE(findings.errors().size() == 2);
   CHECK(findings.errors()[0].starts_with("f.yaml:2:5: the environment variable B"));
   CHECK(findings.errors()[1].starts_with("f.yaml:2:25: the environment variable C"));
@@ -318,9 +338,9 @@ TEST_CASE("substitute: files, from the directory of the file that names them") {
   write("windows", "a\nb\r\n");
   write("two", "x\n\n");
   write("large", std::string(64 * 1024 + 1, 'x'));
-  write("config.yaml",
-        "a: ${file:secret}\nb: ${file:windows}\nc: ${file:two}\nd: ${file:" + (directory / "secret").string() +
-            "}\ne: <${file:secret}>\nf: ${file:large}\ng: ${file:.}\n");
+  write("config.yaml", "a: ${file:secret}\nb: ${file:windows}\nc: ${file:two}\nd: ${file:" +
+                           (directory / "secret").string() +
+                           "}\ne: <${file:secret}>\nf: ${file:large}\ng: ${file:.}\n");
   Node root = *LoadYamlFile((directory / "config.yaml").string());
   Findings findings;
   Substitute(root, ProcessEnvironment, findings);
@@ -362,12 +382,14 @@ TEST_CASE("merge: one file over another") {
       {"", "", "~"},
       {"{a: 1}", "[1]", "[<1>]"},
       // Rules merge by id.
-      {"rules: [{id: a, hold: 1d, w: {x: 1}}, {id: b}]", "rules: [{id: a, hold: 2d, w: {y: 2}}, {id: c}]",
+      {"rules: [{id: a, hold: 1d, w: {x: 1}}, {id: b}]",
+       "rules: [{id: a, hold: 2d, w: {y: 2}}, {id: c}]",
        "{rules: [{id: <a>, hold: <2d>, w: {x: <1>, y: <2>}}, {id: <b>}, {id: <c>}]}"},
       {"rules: [{id: a}]", "rules: []", "{rules: [{id: <a>}]}"},
       {"rules: []", "rules: [{id: a}]", "{rules: [{id: <a>}]}"},
       {"rules: [{id: 1}]", "rules: [{id: '1', x: 2}]", "{rules: [{id: \"1\", x: <2>}]}"},
-      {"x: {rules: [{id: a, b: 1}]}", "x: {rules: [{id: a, c: 2}]}", "{x: {rules: [{id: <a>, b: <1>, c: <2>}]}}"},
+      {"x: {rules: [{id: a, b: 1}]}", "x: {rules: [{id: a, c: 2}]}",
+       "{x: {rules: [{id: <a>, b: <1>, c: <2>}]}}"},
       // Not by id: other keys, items without one.
       {"other: [{id: a, x: 1}]", "other: [{id: a}]", "{other: [{id: <a>}]}"},
       {"rules: [{id: a, x: 1}]", "rules: [{id: a}, {}]", "{rules: [{id: <a>}, {}]}"},
@@ -375,7 +397,8 @@ TEST_CASE("merge: one file over another") {
       {"rules: [{id: [1], x: 1}]", "rules: [{id: [1]}]", "{rules: [{id: [<1>]}]}"},
       {"rules: [{id: a}]", "rules: ~", "{rules: ~}"},
       // Twice in one file stays twice, for the caller to see.
-      {"rules: []", "rules: [{id: a, x: 1}, {id: a, y: 2}]", "{rules: [{id: <a>, x: <1>}, {id: <a>, y: <2>}]}"},
+      {"rules: []", "rules: [{id: a, x: 1}, {id: a, y: 2}]",
+       "{rules: [{id: <a>, x: <1>}, {id: <a>, y: <2>}]}"},
   }));
   CAPTURE(row.base, row.over);
   CHECK(Brief(Merge(Load(row.base), Load(row.over))) == row.merged);
@@ -394,10 +417,12 @@ TEST_CASE("merge: places are those of the file that said so") {
 
 TEST_CASE("merge: two rules with one id within a file are found") {
   Findings findings;
-  ReportRepeatedRuleIds(Load("rules:\n  - id: a\n  - id: b\n  - id: a\n  - {x: 1}\n  - id: a\n"), findings);
+  ReportRepeatedRuleIds(Load("rules:\n  - id: a\n  - id: b\n  - id: a\n  - {x: 1}\n  - id: a\n"),
+                        findings);
   CHECK(findings.errors() ==
-        std::vector<std::string>{"f.yaml:4:9: a second rule with the id 'a': the first is in line 2",
-                                 "f.yaml:6:9: a second rule with the id 'a': the first is in line 2"});
+        std::vector<std::string>{
+            "f.yaml:4:9: a second rule with the id 'a': the first is in line 2",
+            "f.yaml:6:9: a second rule with the id 'a': the first is in line 2"});
   Findings none;
   ReportRepeatedRuleIds(Load("a: 1"), none);
   ReportRepeatedRuleIds(Load("rules: x"), none);
@@ -523,8 +548,8 @@ TEST_CASE("print: any tree loads back") {
     if (PrintYaml(*back) != printed) FAIL(printed << "\nthen prints as\n" << PrintYaml(*back));
   }
   // What is usual stays without quotes, numbers above all.
-  for (const char* plain :
-       {"0", "-1.5", "1e-3", "28d", "true", "a b", "http://x:1/y", "a#b", "it's", "${X}x", "1.2.3.4:9092"}) {
+  for (const char* plain : {"0", "-1.5", "1e-3", "28d", "true", "a b", "http://x:1/y", "a#b",
+                            "it's", "${X}x", "1.2.3.4:9092"}) {
     Node node;
     node.kind = Node::Kind::kScalar;
     node.scalar = plain;

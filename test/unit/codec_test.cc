@@ -1,0 +1,369 @@
+#include "customer/codec.h"
+
+#include <random>
+
+#include "one_customer.h"
+
+using namespace heartbeatd;
+
+namespace {
+
+const char* const kRules = R"(
+measures:
+  purchases: {type: purchase, sum: amount, distinct: item, population_gap: 20d}
+  logins: {type: login, population_gap: 5d, resolution: 1h}
+  orders: {type: purchase, where: {channel: app}}
+rules:
+  - {id: dropping, detector: dropping, measure: purchases, window: 7d, ratio: 0.5, hold: 1d, cooldown: 20d, minimum: {baseline_count: 3, observed_for: 14d}}
+  - {id: quiet, detector: silence, measure: logins, minimum: {days: 2}}
+  - {id: distinct, detector: dropping, measure: purchases, value: distinct, window: 3d, ratio: 0.9, minimum: {baseline_count: 2}}
+  - {id: life, detector: transition, of: activity}
+)";
+
+bool SameRecent(const RecentIds& a, const RecentIds& b) {
+  return std::equal(a.entries().begin(), a.entries().end(), b.entries().begin(), b.entries().end(),
+                    [](const auto& x, const auto& y) { return x.hash == y.hash && x.ms == y.ms; });
+}
+
+void CheckSame(const CustomerState& a, const CustomerState& b) {
+  CHECK(a.first_seen == b.first_seen);
+  CHECK(a.last_seen == b.last_seen);
+  CHECK((a.lifecycle == b.lifecycle));
+  CHECK(a.lifecycle_due == b.lifecycle_due);
+  CHECK((a.measures == b.measures));
+  REQUIRE(a.rules.size() == b.rules.size());
+  for (size_t i = 0; i < a.rules.size(); ++i) {
+    CAPTURE(i);
+    CHECK(a.rules[i].due == b.rules[i].due);
+    CHECK(a.rules[i].memory == b.rules[i].memory);
+    CHECK((a.rules[i].episodes == b.rules[i].episodes));
+  }
+  CHECK(SameRecent(a.recent, b.recent));
+  CHECK(a.Due() == b.Due());
+}
+
+// Lived by a customer with these rules.
+CustomerState RandomLife(OneCustomer& customer, std::mt19937_64& random) {
+  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  EventTime now = At("2026-01-01") + Ms(pick(0, 1'000'000'000));
+  const int events = pick(1, 80);
+  for (int i = 0; i < events; ++i) {
+    now = now + Ms(static_cast<int64_t>(std::exponential_distribution<double>(1)(random) * (pick(0, 9) == 0 ? 2e9 : 4e7)));
+    static constexpr const char* kTypes[] = {"purchase", "purchase", "login", "refund", "opened_app"};
+    customer.AdvanceTo(now);
+    customer.On(now - Ms(pick(0, 5) == 0 ? pick(0, 1'000'000'000) : 0),
+                fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{},"channel":"app"}})", kTypes[pick(0, 4)], pick(0, 90), pick(0, 30)));
+  }
+  customer.AdvanceTo(now + Hours(pick(0, 2000)));
+  return customer.state;
+}
+
+// Nonsense, but well-formed.
+CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
+  const auto number = [&] { return static_cast<int64_t>(random() >> (random() % 64)) * (random() % 2 == 0 ? 1 : -1); };
+  const auto text = [&](size_t max) {
+    std::string out(random() % (max + 1), '\0');
+    for (char& c : out) c = static_cast<char>(random());
+    return out;
+  };
+  CustomerState state = Evaluator(rules).NewState();
+  state.first_seen = EventTime(number());
+  state.last_seen = EventTime(number());
+  state.lifecycle = {.activity = static_cast<Activity>(1 + random() % 6), .previous = static_cast<Activity>(random() % 7),
+                     .since = EventTime(number()), .since_day = static_cast<int32_t>(number())};
+  for (MeasureState& measure : state.measures) {
+    if (random() % 4 == 0) continue;
+    measure.first = EventTime(number());
+    measure.last = EventTime(number());
+    measure.count = 1 + (random() >> (random() % 64));
+    measure.sum_micros = number();
+    measure.cadence = {.days = static_cast<uint32_t>(random()), .last_day = static_cast<int32_t>(number()),
+                       .x = std::uniform_real_distribution<double>(0, 10)(random), .s = static_cast<double>(random() % 100'000) / 7};
+    int32_t index = static_cast<int32_t>(random() % 100'000) - 50'000;
+    for (size_t n = random() % 20; n > 0; --n) {
+      Bucket& bucket = measure.buckets.emplace_back();
+      bucket.index = index += 1 + static_cast<int32_t>(random() % 5);
+      bucket.count = static_cast<uint32_t>(random() >> (random() % 64));
+      if (random() % 2 == 0) bucket.sum_micros = number();
+      for (size_t h = random() % 3 == 0 ? random() % 65 : 0; h > 0; --h) bucket.distinct.Insert(static_cast<uint32_t>(random()));
+    }
+  }
+  for (RuleState& rule : state.rules) {
+    if (random() % 2 == 0) rule.due = EventTime(number());
+    if (random() % 2 == 0) rule.memory = text(40);
+    for (size_t n = random() % 4; n > 0; --n) {
+      Episode& episode = rule.episodes.emplace_back();
+      episode.key = fmt::format("{}-\xC3\xA9", 9 - n);  // ascending
+      episode.phase = static_cast<Episode::Phase>(random() % 4);
+      episode.starts_at = EventTime(number());
+      episode.value = static_cast<double>(number()) / 3;
+      episode.muted = random() % 2 == 0;
+      episode.instant = random() % 2 == 0;
+      if (random() % 2 == 0) episode.clear_since = EventTime(number());
+      if (random() % 2 == 0) episode.last_fired = EventTime(number());
+      if (random() % 2 == 0) episode.evidence = R"({"a":1})";
+    }
+  }
+  for (size_t n = random() % 10; n > 0; --n) state.recent.entries().push_back({random(), number()});
+  return state;
+}
+
+std::string Encoded(CustomerCodec& codec, const CustomerState& state) {
+  std::string bytes;
+  codec.Encode(state, &bytes);
+  return bytes;
+}
+
+ShardMeta SomeMeta() {
+  return {.clock = At("2026-03-01"), .next = {{"logins", 7}, {"orders", int64_t{1} << 50}}, .rules_hash = 0xfedcba9876543210U,
+          .changelog_id = "a-b-c", .activity_ms = {1, 5, -3, int64_t{1} << 60}, .events = 12345, .last_event = At("2026-02-28"), .customers = 99};
+}
+
+void CheckSame(const ShardMeta& a, const ShardMeta& b) {
+  CHECK(a.clock == b.clock);
+  CHECK(a.next == b.next);
+  CHECK(a.rules_hash == b.rules_hash);
+  CHECK(a.changelog_id == b.changelog_id);
+  CHECK(a.activity_ms == b.activity_ms);
+  CHECK(a.events == b.events);
+  CHECK(a.last_event == b.last_event);
+  CHECK(a.customers == b.customers);
+}
+
+}  // namespace
+
+TEST_CASE("codec: what a customer has lived through comes back, and has the same bytes again") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < 200; ++i) {
+    CAPTURE(i);
+    OneCustomer customer(kRules);
+    const CustomerState state = RandomLife(customer, random);
+    CustomerCodec codec(*customer.rules);
+    const std::string bytes = Encoded(codec, state);
+    CustomerState back;
+    REQUIRE(codec.Decode(bytes, &back));
+    CheckSame(back, state);
+    CHECK(Encoded(codec, back) == bytes);
+    CHECK(*CustomerCodec::DueOf(bytes) == state.Due());
+  }
+}
+
+TEST_CASE("codec: any well-formed state comes back") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto rules = RulesOf(kRules);
+  CustomerCodec codec(*rules);
+  for (int i = 0; i < 500; ++i) {
+    CAPTURE(i);
+    CustomerState state = RandomState(*rules, random);
+    state.lifecycle_due = NextSilence(rules->lifecycle, state.measures[rules->pulse], state.lifecycle);
+    const std::string bytes = Encoded(codec, state);
+    CustomerState back;
+    REQUIRE(codec.Decode(bytes, &back));
+    CheckSame(back, state);
+    CHECK(Encoded(codec, back) == bytes);
+    CHECK(*CustomerCodec::DueOf(bytes) == state.Due());
+  }
+}
+
+TEST_CASE("codec: equal states have equal bytes, whatever the order of measures and rules in the configuration") {
+  const std::string one = R"(
+measures: {a: {type: purchase}, b: {type: login}}
+rules:
+  - {id: r1, detector: silence, measure: a, after: 10d}
+  - {id: r2, detector: silence, measure: b, after: 20d}
+)";
+  const std::string other = R"(
+measures: {b: {type: login}, a: {type: purchase}}
+rules:
+  - {id: r2, detector: silence, measure: b, after: 20d}
+  - {id: r1, detector: silence, measure: a, after: 10d}
+)";
+  std::string bytes[2];
+  for (int i = 0; i < 2; ++i) {
+    OneCustomer customer(i == 0 ? one : other);
+    customer.On(At("2026-01-01"), R"("type":"purchase")");
+    customer.On(At("2026-01-02"), R"("type":"login")");
+    CustomerCodec codec(*customer.rules);
+    bytes[i] = Encoded(codec, customer.state);
+  }
+  CHECK(bytes[0] == bytes[1]);
+}
+
+TEST_CASE("codec: the state of removed and edited measures and rules goes, the rest stays") {
+  const std::string before = R"(
+measures:
+  kept: {type: purchase}
+  edited: {type: login}
+  removed: {type: purchase}
+rules:
+  - {id: kept, detector: silence, measure: kept, after: 10d}
+  - {id: removed, detector: silence, measure: kept, after: 5d}
+)";
+  const std::string after = R"(
+measures:
+  new: {type: purchase}
+  edited: {type: [login, session]}
+  kept: {type: purchase}
+rules:
+  - {id: new, detector: silence, measure: kept, after: 7d}
+  - {id: kept, detector: silence, measure: kept, after: 10d}
+)";
+  OneCustomer customer(before);
+  customer.On(At("2026-01-01"), R"("type":"purchase")");
+  customer.On(At("2026-01-02"), R"("type":"login")");
+  customer.AdvanceTo(At("2026-01-20"));
+  CustomerCodec old_codec(*customer.rules);
+  const auto rules = RulesOf(after);
+  CustomerCodec codec(*rules);
+  CustomerState state;
+  REQUIRE(codec.Decode(Encoded(old_codec, customer.state), &state));
+  REQUIRE(state.measures.size() == rules->measures.size());
+  CHECK(state.measures[0].empty());
+  CHECK(state.measures[1].empty());
+  CHECK((state.measures[2] == customer.state.measures[0]));
+  REQUIRE(state.rules.size() == 2);
+  CHECK(state.rules[0].empty());
+  CHECK((state.rules[1].episodes == customer.state.rules[0].episodes));
+  CHECK(state.first_seen == customer.state.first_seen);
+  // What was dropped does not come back, and the bytes are those of the new layout.
+  const std::string bytes = Encoded(codec, state);
+  CustomerState back;
+  REQUIRE(codec.Decode(bytes, &back));
+  CheckSame(back, state);
+  CHECK(bytes.size() < Encoded(old_codec, customer.state).size());
+}
+
+TEST_CASE("codec: which edits make a measure a new one") {
+  const auto key_of = [](const char* definition) { return RulesOf(fmt::format("measures: {{m: {}}}", definition))->measures[0].key; };
+  const uint64_t key = key_of("{type: [a, b], where: {x: [1, 2], y: z}, sum: amount, distinct: d}");
+  // The order in which the same things are said.
+  CHECK(key == key_of("{distinct: d, sum: amount, where: {y: z, x: [2, 1]}, type: [b, a]}"));
+  CHECK(key == key_of("{type: [a, b], where: {x: [1.0, 2], y: [z]}, sum: amount, distinct: d}"));
+  // What is read from the state, but not what it holds.
+  CHECK(key == key_of("{type: [a, b], where: {x: [1, 2], y: z}, sum: amount, distinct: d, population_gap: 9d}"));
+  for (const char* other : {"{type: a, where: {x: [1, 2], y: z}, sum: amount, distinct: d}", "{type: [a, b], where: {x: 1, y: z}, sum: amount, distinct: d}",
+                            "{type: [a, b], where: {x: [1, 2]}, sum: amount, distinct: d}", "{type: [a, b], where: {x: [1, 2], y: z}, sum: d, distinct: d}",
+                            "{type: [a, b], where: {x: [1, 2], y: z}, distinct: d}", "{type: [a, b], where: {x: [1, 2], y: z}, sum: amount}",
+                            "{type: [a, b], where: {x: [1, 2], y: z}, sum: amount, distinct: d, resolution: 1h}"}) {
+    CAPTURE(other);
+    CHECK(key != key_of(other));
+  }
+  CHECK(RulesOf("measures: {m: {type: a}}")->measures[0].key != RulesOf("measures: {n: {type: a}}")->measures[0].key);
+}
+
+TEST_CASE("codec: damaged bytes are refused or read as some customer, never worse") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto rules = RulesOf(kRules);
+  CustomerCodec codec(*rules);
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    CAPTURE(i);
+    std::string bytes = Encoded(codec, RandomState(*rules, random));
+    switch (random() % 3) {
+      case 0: bytes.resize(random() % bytes.size()); break;
+      case 1:
+        for (size_t n = 1 + random() % 8; n > 0; --n) bytes[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
+        break;
+      default: bytes.insert(random() % bytes.size(), 1 + random() % 5, static_cast<char>(random())); break;
+    }
+    CustomerState state;
+    (void)CustomerCodec::DueOf(bytes);
+    const Status read = codec.Decode(bytes, &state);
+    if (!read) {
+      CHECK(read.error().code == ExitCode::kBroken);
+      ++refused;
+      continue;
+    }
+    // Whatever it is now, it can be written and read again.
+    const std::string again = Encoded(codec, state);
+    CustomerState back;
+    REQUIRE(codec.Decode(again, &back));
+  }
+  CHECK(refused > 300);
+  CustomerState state;
+  for (size_t n = 0; n < 300; ++n) {
+    std::string noise(n, '\0');
+    for (char& c : noise) c = static_cast<char>(random());
+    (void)codec.Decode(noise, &state);
+    (void)DecodeMeta(noise);
+    (void)DecodeLocalMeta(noise);
+  }
+}
+
+TEST_CASE("codec: an empty value is a customer of whom nothing is known") {
+  const auto rules = RulesOf(kRules);
+  CustomerCodec codec(*rules);
+  CustomerState state;
+  REQUIRE(codec.Decode("", &state));
+  CHECK(state.measures.size() == rules->measures.size());
+  CHECK(state.rules.size() == rules->rules.size());
+  CHECK(state.Due() == EventTime::Never());
+  CHECK(*CustomerCodec::DueOf("") == EventTime::Never());
+}
+
+TEST_CASE("codec: the shard's record comes back") {
+  const ShardMeta meta = SomeMeta();
+  const std::string bytes = EncodeMeta(meta);
+  CheckSame(*DecodeMeta(bytes), meta);
+  CHECK(EncodeMeta(*DecodeMeta(bytes)) == bytes);
+  CheckSame(*DecodeMeta(EncodeMeta({})), {});
+
+  const LocalMeta local{.meta = meta, .position = 77, .synced_at = WallTime(123), .cluster_id = "xyz"};
+  const Result<LocalMeta> back = DecodeLocalMeta(EncodeLocalMeta(local));
+  REQUIRE(back);
+  CheckSame(back->meta, meta);
+  CHECK(back->position == 77);
+  CHECK(back->synced_at == WallTime(123));
+  CHECK(back->cluster_id == "xyz");
+}
+
+TEST_CASE("codec: a record of a newer format, or of none, is refused") {
+  std::string bytes = EncodeMeta(SomeMeta());
+  // Field 1, varint: the format's version.
+  REQUIRE(bytes.substr(0, 2) == std::string("\x08\x01", 2));
+  bytes[1] = 2;
+  const Result<ShardMeta> newer = DecodeMeta(bytes);
+  REQUIRE_FALSE(newer);
+  CHECK(newer.error().code == ExitCode::kBroken);
+  CHECK(newer.error().message.find("newer") != std::string::npos);
+  for (const std::string& none : {std::string(), bytes.substr(2), std::string("\x08\x00", 2)}) {
+    const Result<ShardMeta> refused = DecodeMeta(none);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ExitCode::kBroken);
+  }
+  CHECK_FALSE(DecodeLocalMeta(""));
+}
+
+TEST_CASE("codec: changelog keys, for customers called anything") {
+  for (const std::string& customer : {std::string("c42"), std::string("m"), std::string("cm"), std::string("\0", 1), std::string("\xff\xfe")}) {
+    const std::string key = ChangelogKeyOf(customer);
+    CHECK(key != kChangelogMetaKey);
+    REQUIRE(CustomerOf(key));
+    CHECK(*CustomerOf(key) == customer);
+  }
+  CHECK_FALSE(CustomerOf(kChangelogMetaKey));
+  CHECK_FALSE(CustomerOf(""));
+  CHECK_FALSE(CustomerOf("c"));
+  CHECK_FALSE(CustomerOf("x1"));
+}
+
+TEST_CASE("codec: the newest event ids") {
+  RecentIds recent;
+  CHECK_FALSE(recent.Contains(1));
+  for (uint64_t i = 1; i <= 4; ++i) recent.Add({i, static_cast<int64_t>(i * 100)}, 3, 0);
+  CHECK_FALSE(recent.Contains(1));  // three at most: the oldest goes first
+  CHECK(recent.Contains(2));
+  CHECK(recent.Contains(4));
+  recent.Add({5, 500}, 3, 350);  // and those older than 350
+  CHECK_FALSE(recent.Contains(3));
+  CHECK(recent.Contains(4));
+  CHECK(recent.Contains(5));
+  recent.Add({6, 600}, 0, 0);  // none at all
+  CHECK(recent.entries().empty());
+}
