@@ -96,7 +96,7 @@ class Daemon {
     Result<std::string> instance = c.instance ? Result<std::string>(*c.instance) : directory->InstanceName();
     if (!instance) return std::unexpected(std::move(instance.error()));
     spdlog::info("heartbeatd: app {}, instance {}, {} workers, {} measures, {} rules", c.app, *instance, c.workers,
-                 config_.rules->measures.size(), config_.rules->rules.size());
+                 config_.rules->named_measures, config_.rules->rules.size());
 
     std::unique_ptr<HttpServer> http;
     if (c.http_listen) {

@@ -202,17 +202,28 @@ class Reader {
   DaemonConfig out_;
 };
 
-// One file with its variables filled in.
-Result<Node> LoadOne(const std::string& path, Findings& findings) {
+// A tree twice: with its variables filled in, and as it was written.
+struct Tree {
+  Node filled;
+  Node written;
+
+  void Lay(const Tree& over) {
+    filled = Merge(std::move(filled), over.filled);
+    written = Merge(std::move(written), over.written);
+  }
+};
+
+Result<Tree> LoadOne(const std::string& path, Findings& findings) {
   Result<Node> node = LoadYamlFile(path);
-  if (!node) return node;
-  Substitute(*node, ProcessEnvironment, findings);
-  ReportRepeatedRuleIds(*node, findings);
-  return node;
+  if (!node) return std::unexpected(std::move(node.error()));
+  Tree tree{.filled = *node, .written = *node};
+  Substitute(tree.filled, ProcessEnvironment, findings);
+  ReportRepeatedRuleIds(tree.filled, findings);
+  return tree;
 }
 
-// The rule files that `config` names, merged behind it. A rule file holds a map with measures and rules.
-Status AddRuleFiles(const std::string& config_path, const Node& file, Node* merged, Findings& findings) {
+// The rule files that `file` names, laid over *merged. A rule file holds a map with measures and rules.
+Status AddRuleFiles(const std::string& config_path, const Node& file, Tree* merged, Findings& findings) {
   const Node* patterns = file.Find("rule_files");
   if (patterns == nullptr) return {};
   MapReader reader(&file, "the configuration", findings);
@@ -222,16 +233,36 @@ Status AddRuleFiles(const std::string& config_path, const Node& file, Node* merg
     const std::vector<std::string> paths = Glob(full);
     if (paths.empty()) findings.Error(patterns->place, fmt::format("'{}' in 'rule_files' matches no file", pattern));
     for (const std::string& rule_path : paths) {
-      Result<Node> rules = LoadOne(rule_path, findings);
+      Result<Tree> rules = LoadOne(rule_path, findings);
       if (!rules) return std::unexpected(std::move(rules.error()));
-      for (const Node::Entry& entry : rules->map) {
+      for (const Node::Entry& entry : rules->filled.map) {
         if (entry.key != "rules" && entry.key != "measures") {
           findings.Error(entry.place, fmt::format("unknown key '{}' in a rule file: only 'measures' and 'rules' belong there", entry.key));
         }
       }
-      *merged = Merge(std::move(*merged), *rules);
+      merged->Lay(*rules);
     }
   }
+  return {};
+}
+
+// The preset that the files name, below them.
+Status AddPreset(Tree* merged, Findings& findings) {
+  const Node* name = merged->filled.Find("preset");
+  if (name == nullptr) return {};
+  const auto preset = std::find_if(AllPresets().begin(), AllPresets().end(), [&](const auto& p) { return p.name == name->scalar; });
+  if (preset == AllPresets().end()) {
+    findings.Error(name->place, fmt::format("there is no preset '{}'{}; there are {}", name->scalar,
+                                            DidYouMean(name->scalar, PresetNames()), fmt::join(PresetNames(), ", ")));
+    return {};
+  }
+  Result<Node> base = LoadYamlText(preset->text, fmt::format("preset {}", preset->name));
+  if (!base) return std::unexpected(std::move(base.error()));
+  const Place place = merged->filled.place;
+  Tree tree{.filled = *base, .written = *base};
+  tree.Lay(*merged);
+  *merged = std::move(tree);
+  merged->filled.place = place;
   return {};
 }
 
@@ -245,31 +276,25 @@ std::vector<std::string> PresetNames() {
 
 Result<LoadedConfig> LoadConfig(const std::vector<std::string>& files, ConfigUse use) {
   Findings findings;
-  Node merged;
+  const auto failure = [&] { return Fail(fmt::format("{}", fmt::join(findings.errors(), "\n")), ExitCode::kConfig); };
+  Tree merged;
   for (const std::string& path : files) {
-    Result<Node> node = LoadOne(path, findings);
-    if (!node) return std::unexpected(std::move(node.error()));
-    merged = merged.place.file.empty() ? *node : Merge(std::move(merged), *node);
-    if (Status added = AddRuleFiles(path, *node, &merged, findings); !added) return std::unexpected(std::move(added.error()));
-  }
-  if (const Node* name = merged.Find("preset")) {
-    const auto preset = std::find_if(AllPresets().begin(), AllPresets().end(), [&](const auto& p) { return p.name == name->scalar; });
-    if (preset == AllPresets().end()) {
-      findings.Error(name->place, fmt::format("there is no preset '{}'{}; there are {}", name->scalar,
-                                              DidYouMean(name->scalar, PresetNames()), fmt::join(PresetNames(), ", ")));
+    Result<Tree> tree = LoadOne(path, findings);
+    if (!tree) return std::unexpected(std::move(tree.error()));
+    if (merged.filled.place.file.empty()) {
+      merged = *tree;
     } else {
-      Result<Node> base = LoadYamlText(preset->text, fmt::format("preset {}", preset->name));
-      if (!base) return std::unexpected(std::move(base.error()));
-      const Place place = merged.place;
-      merged = Merge(std::move(*base), merged);
-      merged.place = place;
+      merged.Lay(*tree);
     }
+    if (Status added = AddRuleFiles(path, tree->filled, &merged, findings); !added) return std::unexpected(std::move(added.error()));
   }
+  if (Status added = AddPreset(&merged, findings); !added) return std::unexpected(std::move(added.error()));
+  if (!findings.ok()) return failure();  // what the files say is not what they mean: no use in reading on
   LoadedConfig loaded;
-  loaded.rules = Compile(merged, findings);
-  loaded.daemon = Reader(merged, use, findings).Run();
-  if (!findings.ok()) return Fail(fmt::format("{}", fmt::join(findings.errors(), "\n")), ExitCode::kConfig);
-  loaded.effective = std::move(merged);
+  loaded.rules = Compile(merged.filled, findings);
+  loaded.daemon = Reader(merged.filled, use, findings).Run();
+  if (!findings.ok()) return failure();
+  loaded.effective = std::move(merged.written);
   loaded.warnings = findings.warnings();
   return loaded;
 }

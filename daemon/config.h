@@ -55,7 +55,7 @@ struct DaemonConfig {
 };
 
 struct LoadedConfig {
-  Node effective;
+  Node effective;  // for people: variables stand as they were written, so that no secret shows
   DaemonConfig daemon;
   std::shared_ptr<const RuleSet> rules;
   std::vector<std::string> warnings;

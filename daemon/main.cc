@@ -22,7 +22,7 @@ Status RunCheck(const std::vector<std::string>& configs, bool print) {
   if (print) {
     fmt::print("{}", PrintYaml(config->effective));
   } else {
-    fmt::print("ok: {} measures, {} rules\n", config->rules->measures.size(), config->rules->rules.size());
+    fmt::print("ok: {} measures, {} rules\n", config->rules->named_measures, config->rules->rules.size());
   }
   return {};
 }

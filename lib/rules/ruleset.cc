@@ -121,6 +121,7 @@ class Compiler {
       findings_.Error(measures->place, fmt::format("there are more than {} measures", kMeasuresMax));
     }
     for (const Node::Entry& entry : measures->map) ReadMeasure(entry);
+    out_->named_measures = out_->measures.size();
   }
 
   void ReadMeasure(const Node::Entry& entry) {

@@ -28,8 +28,9 @@ struct Rule {
 struct RuleSet {
   std::string app;
   EventSchema schema;
-  std::vector<MeasureDef> measures;  // at pulse: the life cycle's
-  size_t pulse = 0;
+  std::vector<MeasureDef> measures;  // the configured ones, then perhaps the life cycle's own
+  size_t named_measures = 0;         // how many of them the configuration names
+  size_t pulse = 0;                  // index of the life cycle's measure
   LifecycleConfig lifecycle;
   std::vector<Rule> rules;  // enabled ones only
   Calendar calendar;
