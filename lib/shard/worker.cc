@@ -18,7 +18,7 @@ constexpr Duration kBackoffMax = std::chrono::seconds(5);
 // A producer that was fenced waits this long (one heartbeat) to see whether the member is fenced too.
 constexpr Duration kHeartbeat = std::chrono::seconds(3);
 constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
-constexpr int kSaveShare = 10;  // a write-behind may take this part of the time
+constexpr int kSaveShare = 10;  // write-behinds may take this part of a worker's time
 constexpr size_t kChangeBytes = 300;  // of a customer's record on average, for the size of a transaction
 
 }  // namespace
@@ -362,11 +362,12 @@ Status Worker::WriteBehind() {
   size_t bytes = 0;
   for (const auto& [partition, shard] : shards_) bytes += shard->customers().unsaved_bytes();
   const bool all = bytes >= options_.unsaved_bytes_max || intake_paused_;
+  const auto shards = static_cast<int>(shards_.size());
   for (const auto& [partition, shard] : shards_) {
     // Only what is committed may be written; and at most one shard a round, so that none waits long.
     const Duration age = now - last_save_[partition];
     if (!shard->customers().uncommitted().empty() || shard->HasMoved()) continue;
-    const Duration interval = std::clamp(save_took_[partition] * kSaveShare, options_.flush_interval,
+    const Duration interval = std::clamp(save_took_[partition] * kSaveShare * shards, options_.flush_interval,
                                          std::max(options_.flush_interval, options_.flush_interval_max));
     if (!all && (age < interval || (shard->customers().unsaved() == 0 && age < kSaveAtLeastEvery))) continue;
     if (Status saved = SaveShard(shard.get()); !saved) return PauseIntake(saved.error());
