@@ -97,14 +97,15 @@ Result<ClientPtr> Client::Make(const KafkaOptions& options, ClientRole role,
 
   const bool producer = role == ClientRole::kProducer;
   std::array<char, 512> text{};
-  client->rk_ = rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf->get(),
-                             text.data(), text.size());
+  rd_kafka_conf_t* const raw = conf->release();
+  client->rk_ =
+      rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, raw, text.data(), text.size());
   if (client->rk_ == nullptr) {
+    const ConfPtr still_ours(raw);  // it is taken on success only
     return Fail(
         fmt::format("kafka.properties: librdkafka {}: {}", KafkaLibraryVersion(), text.data()),
         ExitCode::kConfig);
   }
-  conf->release();  // rd_kafka_new has taken it
   if (role == ClientRole::kGroup || role == ClientRole::kChangelog)
     rd_kafka_poll_set_consumer(client->rk_);
   return client;

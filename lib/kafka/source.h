@@ -16,9 +16,10 @@ namespace heartbeatd {
 // reading committed records. It joins while it is polled. Start() delivers from the offsets it is
 // given; there is no automatic reset and nothing is ever committed through it.
 //
-// kAssigned may come with no partitions (more members than partitions), and then without a kRevoked
-// before the next one. After kFencedInstance nothing else comes, no kLost either: everything
-// assigned is gone; Reopen().
+// kAssigned may come with no partitions (more members than partitions); its kRevoked then has none
+// either. After kFencedInstance nothing else comes, no kLost either: everything assigned is gone;
+// Reopen(). kFailed repeats until Reopen(); its error's code is kConfig where that cannot help (a
+// missing right).
 //
 // Records should be released before Reopen() and destruction. If some are still held the old client
 // lingers, harmlessly fenced, until the last of them goes.

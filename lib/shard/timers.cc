@@ -11,7 +11,8 @@ TimerIndex::TimerIndex(Store& store, std::function<bool(const Timer&)> is_stale)
 
 Result<std::optional<Timer>> TimerIndex::First(EventTime up_to) {
   // The first live entry is the first of all only if the store cannot hold an earlier one.
-  while (loaded_through_.due <= up_to && (live_.empty() || loaded_through_ < *live_.begin())) {
+  while (loaded_through_.due != EventTime::Never() && loaded_through_.due <= up_to &&
+         (live_.empty() || loaded_through_ < *live_.begin())) {
     Result<std::vector<Timer>> chunk = store_.Timers(loaded_through_, kChunk);
     if (!chunk) return std::unexpected(std::move(chunk.error()));
     loaded_through_ = chunk->size() < kChunk ? Timer{EventTime::Never(), ""} : chunk->back();

@@ -97,6 +97,8 @@ Status Worker::OnPolled(Polled polled) {
       if (options_.restore.accept_lost_input) return Resync();
       return Fail(fmt::format("{}. To accept the loss, start once with --accept-lost-input", polled.error.message), ExitCode::kBroken);
     case Polled::Kind::kFailed:
+      // A missing right does not come back by itself.
+      if (polled.error.code == ExitCode::kConfig) return std::unexpected(std::move(polled.error));
       spdlog::warn("{}: consumer: {}; making a new one", options_.name, polled.error.message);
       DropShards();
       phase_ = Phase::kJoining;
