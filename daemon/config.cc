@@ -51,8 +51,9 @@ class Reader {
     for (const std::string_view key : {"preset", "currency", "dedupe", "lifecycle", "measures", "rules", "rule_files"}) top.Has(key);
     out_.app = top.Text("app", out_.app);
     out_.instance = top.Text("instance");
-    const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-    out_.workers = static_cast<int>(top.Integer("workers", std::min(cores, kWorkersMax), 1, kWorkersMax));
+    // Two for each core: a worker waits for its commits about as long as it works.
+    const int fitting = 2 * std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    out_.workers = static_cast<int>(top.Integer("workers", std::min(fitting, kWorkersMax), 1, kWorkersMax));
     out_.create_topics = top.Flag("create_topics", true);
     if (const std::optional<std::string> memory = top.Text("memory")) {
       out_.memory_bytes = ParseBytes(*memory);

@@ -37,7 +37,7 @@ struct DaemonConfig {
 
   std::string app = "heartbeatd";
   std::optional<std::string> instance;  // default: an id kept in the state directory
-  int workers = 0;                      // default: number of cores
+  int workers = 0;                      // default: two for each core
   Kafka kafka;
   Input input;
   Output output;

@@ -35,8 +35,8 @@ Decision Cross(const Policy& policy, const Verdict& verdict, EventTime now, Epis
       episode->value = verdict.value;
       return Nothing(Quiet::kCooldown, cooled);
     }
-    starts_at = std::max(starts_at, cooled);
-    if (policy.cooldown == Duration(0)) starts_at = verdict.since;
+    // Only for who waited: a cool-down that is over may be remembered or not, and must not matter.
+    if (episode->phase == Phase::kWaiting) starts_at = std::max(starts_at, cooled);
   }
   episode->phase = Phase::kPending;
   episode->starts_at = starts_at;
@@ -97,6 +97,8 @@ Decision Advance(const Policy& policy, const Verdict& verdict, EventTime now, Ep
       return Nothing(Quiet::kNoChange);
     case Phase::kFiring:
       if (verdict.condition == Condition::kClear) return End(policy, verdict, now, episode);
+      // Back before the end was held for long enough: the same episode, crossed anew.
+      if (episode->clear_since && verdict.condition == Condition::kFiring) episode->value = verdict.value;
       episode->clear_since.reset();
       return Nothing(Quiet::kNoChange);
   }

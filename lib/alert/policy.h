@@ -34,7 +34,7 @@ struct Episode {
   std::string key;
   Phase phase = Phase::kClosed;
   EventTime starts_at;         // kPending, kFiring: the crossing
-  double value = 0;            // Verdict::value at the crossing
+  double value = 0;            // Verdict::value at the crossing, the newest one of the episode
   bool muted = false;          // kFiring: its alert was not sent (active_from), so its end is not either
   bool instant = false;        // kFiring: has no end
   std::optional<EventTime> clear_since;  // kFiring: within resolve_hold

@@ -2,12 +2,65 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/duration.h"
 #include "base/id.h"
 
 namespace heartbeatd {
+namespace {
+
+// Writes one JSON object, member by member. A tree of the whole record (nlohmann's) cost more than
+// everything else about an alert together.
+class JsonObject {
+ public:
+  void Text(std::string_view name, std::string_view value) {
+    Name(name);
+    const bool plain = std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+    if (plain) {
+      out_ += '"';
+      out_ += value;
+      out_ += '"';
+    } else {
+      out_ += nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    }
+  }
+
+  // `value` is JSON already.
+  void Raw(std::string_view name, std::string_view value) {
+    Name(name);
+    out_ += value;
+  }
+
+  // The members of `object`, the text of a JSON object.
+  void Members(std::string_view object) {
+    object = object.substr(1, object.size() - 2);
+    if (object.empty()) return;
+    if (out_.size() > 1) out_ += ',';
+    out_ += object;
+  }
+
+  std::string Finish() { return std::move(out_) + "}"; }
+
+ private:
+  // Names are ours and need no escapes.
+  void Name(std::string_view name) {
+    if (out_.size() > 1) out_ += ',';
+    out_ += '"';
+    out_ += name;
+    out_ += "\":";
+  }
+
+  std::string out_ = "{";
+};
+
+std::string TextsOf(const std::map<std::string, std::string>& texts) {
+  return texts.empty() ? "{}" : nlohmann::json(texts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
 
 std::string_view NameOf(AlertStatus status) { return status == AlertStatus::kFiring ? "firing" : "resolved"; }
 
@@ -17,43 +70,47 @@ std::string AlertId(const AlertEdge& edge) {
 }
 
 std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
-  using Json = nlohmann::ordered_json;
-  Json data;
-  data["rule"] = edge.rule.id;
-  data["detector"] = edge.rule.detector;
-  if (!edge.rule.version.empty()) data["version"] = edge.rule.version;
-  data["status"] = NameOf(edge.status);
-  data["severity"] = edge.rule.severity;
-  data["action"] = edge.rule.action;
-  data["customer_id"] = edge.customer;
-  if (!edge.key.empty()) data["key"] = edge.key;
-  data["episode"] = edge.instant ? Json()
-                                 : Json(UuidOf({edge.app, edge.rule.id, edge.customer, edge.key,
-                                                fmt::format("{}", edge.starts_at.ms())}));
-  data["starts_at"] = FormatRfc3339(edge.starts_at);
-  const bool ended = edge.instant || edge.status == AlertStatus::kResolved;
-  data["ends_at"] = ended ? Json(FormatRfc3339(edge.instant ? edge.starts_at : edge.time)) : Json();
-  data["reason"] = NameOf(edge.reason);
-  if (edge.evidence != nullptr) data.update(*edge.evidence);
-  data["late_by"] = FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by));
-  data["customer"] = {{"activity", NameOf(edge.activity)},
-                      {"first_seen", FormatRfc3339(edge.first_seen)},
-                      {"last_seen", FormatRfc3339(edge.last_seen)}};
-  data["labels"] = Json::object();
-  for (const auto& [name, value] : edge.rule.labels) data["labels"][name] = value;
-  data["annotations"] = Json::object();
-  for (const auto& [name, value] : edge.rule.annotations) data["annotations"][name] = value;
+  JsonObject data;
+  data.Text("rule", edge.rule.id);
+  data.Text("detector", edge.rule.detector);
+  if (!edge.rule.version.empty()) data.Text("version", edge.rule.version);
+  data.Text("status", NameOf(edge.status));
+  data.Text("severity", edge.rule.severity);
+  data.Text("action", edge.rule.action);
+  data.Text("customer_id", edge.customer);
+  if (!edge.key.empty()) data.Text("key", edge.key);
+  if (edge.instant) {
+    data.Raw("episode", "null");
+  } else {
+    data.Text("episode", UuidOf({edge.app, edge.rule.id, edge.customer, edge.key, fmt::to_string(edge.starts_at.ms())}));
+  }
+  data.Text("starts_at", FormatRfc3339(edge.starts_at));
+  if (edge.instant || edge.status == AlertStatus::kResolved) {
+    data.Text("ends_at", FormatRfc3339(edge.instant ? edge.starts_at : edge.time));
+  } else {
+    data.Raw("ends_at", "null");
+  }
+  data.Text("reason", NameOf(edge.reason));
+  if (edge.evidence != nullptr) data.Members(edge.evidence->dump());
+  data.Text("late_by", FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by)));
+  JsonObject customer;
+  customer.Text("activity", NameOf(edge.activity));
+  customer.Text("first_seen", FormatRfc3339(edge.first_seen));
+  customer.Text("last_seen", FormatRfc3339(edge.last_seen));
+  data.Raw("customer", customer.Finish());
+  data.Raw("labels", TextsOf(edge.rule.labels));
+  data.Raw("annotations", TextsOf(edge.rule.annotations));
 
-  Json event;
-  event["specversion"] = "1.0";
-  event["id"] = id;
-  event["source"] = fmt::format("/heartbeatd/{}", edge.app);
-  event["type"] = "io.heartbeatd.alert.v1";
-  event["subject"] = edge.customer;
-  event["time"] = FormatRfc3339(edge.time);
-  event["datacontenttype"] = "application/json";
-  event["data"] = std::move(data);
-  return event.dump();
+  JsonObject event;
+  event.Text("specversion", "1.0");
+  event.Text("id", id);
+  event.Text("source", fmt::format("/heartbeatd/{}", edge.app));
+  event.Text("type", "io.heartbeatd.alert.v1");
+  event.Text("subject", edge.customer);
+  event.Text("time", FormatRfc3339(edge.time));
+  event.Text("datacontenttype", "application/json");
+  event.Raw("data", data.Finish());
+  return event.Finish();
 }
 
 }  // namespace heartbeatd

@@ -46,6 +46,7 @@ struct OpenEpisode {
   bool firing = false;
   EventTime starts_at;
   double value = 0;  // Verdict::value at the crossing
+  bool ending = false;  // it has been said to be clear, and `resolve.hold` is not over
 };
 
 // Everything a detector may look at. References live for the call.

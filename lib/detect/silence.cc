@@ -37,9 +37,9 @@ struct Silence {
     }
     const EventTime due = Due(state);
     const OpenEpisode* open = subject.open.empty() ? nullptr : &subject.open.front();
-    // The last event as of the crossing tells whether one has come since.
+    // The last event as of the crossing tells whether one has come since, of which nobody knows yet.
     verdict.value = static_cast<double>(state.last.ms());
-    const bool ended = open != nullptr && open->value != verdict.value;
+    const bool ended = open != nullptr && open->value != verdict.value && !open->ending;
     if (due <= subject.now && !ended) {
       verdict.condition = Condition::kFiring;
       verdict.reason = Reason::kSilentTooLong;

@@ -122,7 +122,7 @@ void Evaluator::EvaluateRule(const Occasion& occasion, size_t rule) {
   for (const Episode& episode : state.episodes) {
     if (episode.phase != Phase::kPending && episode.phase != Phase::kFiring) continue;
     open_.push_back({.key = episode.key, .firing = episode.phase == Phase::kFiring, .starts_at = episode.starts_at,
-                     .value = episode.value});
+                     .value = episode.value, .ending = episode.clear_since.has_value()});
   }
   const Subject subject{.measure_defs = rules_.measures,
                         .measures = occasion.state->measures,

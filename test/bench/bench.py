@@ -8,6 +8,7 @@ and `steady`, between the first committed progress seen and the last, which is w
 """
 import argparse
 import json
+import os
 import pathlib
 import shutil
 import statistics
@@ -130,7 +131,7 @@ def parse_options():
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--customers", type=int, default=200_000)
     parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2 * os.cpu_count(), help="default: two for each core, as heartbeatd")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds-max", type=int, default=300, help="for one round of the daemon")
     return parser.parse_args()
