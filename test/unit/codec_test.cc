@@ -93,7 +93,7 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
     if (random() % 2 == 0) rule.memory = text(40);
     for (size_t n = random() % 4; n > 0; --n) {
       Episode& episode = rule.episodes.emplace_back();
-      episode.key = fmt::format("{}-\xC3\xA9", 9 - n);  // ascending
+      episode.key = fmt::format("{}", 9 - n) + text(10);  // ascending
       episode.phase = static_cast<Episode::Phase>(random() % 4);
       episode.starts_at = EventTime(number());
       episode.value = static_cast<double>(number()) / 3;

@@ -530,6 +530,7 @@ TEST_CASE("dropping: deadlines miss nothing that judging at every close sees") {
     sparse.AdvanceTo(now);
     const Lines dense_lines = dense.Take();
     const Lines sparse_lines = sparse.Take();
+    REQUIRE(Difference(sparse_lines, dense_lines) == Lines{});
     REQUIRE(sparse_lines == dense_lines);
     REQUIRE(sparse.taken == dense.taken);
     alerts += sparse_lines.size();

@@ -2,6 +2,8 @@
 // moves: before an event every deadline fires, at its own time.
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -68,5 +70,19 @@ class OneCustomer {
 };
 
 using Lines = std::vector<std::string>;
+
+// What only one of two lists has, in any order: "- line" the first, "+ line" the second.
+inline Lines Difference(Lines a, Lines b) {
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  Lines only_a;
+  Lines only_b;
+  std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(only_a));
+  std::set_difference(b.begin(), b.end(), a.begin(), a.end(), std::back_inserter(only_b));
+  Lines out;
+  for (const std::string& line : only_a) out.push_back("- " + line);
+  for (const std::string& line : only_b) out.push_back("+ " + line);
+  return out;
+}
 
 }  // namespace heartbeatd

@@ -121,6 +121,18 @@ TEST_CASE("policy: a resolution that is held starts over when the condition retu
   CHECK(episode.phase == Phase::kClosed);
 }
 
+TEST_CASE("policy: a condition that returns within the hold of the resolution crosses anew, in the same episode") {
+  const Policy policy{.resolve_hold = Hours(6)};
+  Episode episode;
+  Advance(policy, Say(Condition::kFiring, H(0), 3), H(0), &episode);
+  Advance(policy, Say(Condition::kFiring, H(1), 2), H(1), &episode);
+  CHECK(episode.value == 3);
+  Advance(policy, Say(Condition::kClear, H(2), 9), H(2), &episode);
+  Advance(policy, Say(Condition::kFiring, H(4), 1), H(4), &episode);
+  CHECK(episode.value == 1);
+  CHECK(episode.starts_at == H(0));
+}
+
 TEST_CASE("policy: an end that lies in the past is told as of then, but never before the start") {
   for (const int since : {-5, 3}) {
     Episode episode;
@@ -159,6 +171,20 @@ TEST_CASE("policy: a crossing that is over before the cool-down's end is never t
   // The cool-down counts from the alert, not from the crossing that nobody heard of.
   CHECK(Advance(policy, True(H(30)), H(30), &episode).action == Action::kFire);
   CHECK(episode.starts_at == H(30));
+}
+
+TEST_CASE("policy: a cool-down that is over leaves no trace") {
+  const Policy policy{.cooldown = Hours(24)};
+  Episode remembered;
+  Advance(policy, True(H(0)), H(0), &remembered);
+  Advance(policy, False(H(1)), H(1), &remembered);
+  Episode forgotten;
+  // A crossing that is noticed late, and lies within the cool-down.
+  for (Episode* episode : {&remembered, &forgotten}) {
+    const Decision decision = Advance(policy, True(H(20)), H(40), episode);
+    CHECK(decision.action == Action::kFire);
+    CHECK(decision.time == H(20));
+  }
 }
 
 TEST_CASE("policy: within one episode nothing repeats, however long it lasts") {

@@ -1,6 +1,7 @@
 // What the configuration of measures, life cycle and rules means, and how it says what is wrong with it.
 #include "rules/ruleset.h"
 
+#include <algorithm>
 #include <map>
 
 #include "given.h"
@@ -17,15 +18,15 @@ std::vector<std::string> ErrorsOf(const std::string& yaml) {
   return findings.errors();
 }
 
-// The rule's fields behind `id: r`, in the third line, beside a measure with money.
-std::string WithRule(const std::string& fields) {
-  return "measures:\n  m: {type: purchase, sum: amount, distinct: item, population_gap: 9d}\nrules: [{id: r, " + fields + "}]\n";
+// One rule beside a measure with money and a population gap.
+std::string WithRule(const std::string& rule) {
+  return "measures:\n  m: {type: purchase, sum: amount, distinct: item, population_gap: 9d}\nrules: [" + rule + "]\n";
 }
 
 }  // namespace
 
 TEST_CASE("ruleset: defaults") {
-  const auto rules = RulesOf(WithRule("detector: silence, measure: m"));
+  const auto rules = RulesOf(WithRule("{id: r, detector: silence, measure: m}"));
   CHECK(rules->app == "heartbeatd");
   CHECK_FALSE(rules->currency);
   CHECK(rules->dedupe_ids == 64);
@@ -112,15 +113,15 @@ TEST_CASE("ruleset: active_from takes a day or a time") {
   for (const auto& [text, time] : std::map<std::string, const char*>{{"2026-03-01", "2026-03-01"},
                                                                      {"2026-03-01T09:30:00Z", "2026-03-01T09:30:00Z"},
                                                                      {"\"2026-03-01T09:30:00+01:00\"", "2026-03-01T08:30:00Z"}}) {
-    CHECK(RulesOf(WithRule("detector: silence, measure: m, active_from: " + text))->rules[0].policy.active_from == At(time));
+    CHECK(RulesOf(WithRule("{id: r, detector: silence, measure: m, active_from: " + text + "}"))->rules[0].policy.active_from == At(time));
   }
 }
 
 TEST_CASE("ruleset: a disabled rule is checked, and costs nothing") {
-  const auto rules = RulesOf(WithRule("enabled: false, detector: dropping, measure: m, window: 7d, ratio: 0.5"));
+  const auto rules = RulesOf(WithRule("{id: r, enabled: false, detector: dropping, measure: m, window: 7d, ratio: 0.5}"));
   CHECK(rules->rules.empty());
   CHECK(rules->measures[0].buckets_kept == 0);
-  CHECK(ErrorsOf(WithRule("enabled: false, detector: dropping, measure: nobody, window: 7d, ratio: 0.5")).size() == 1);
+  CHECK(ErrorsOf(WithRule("{id: r, enabled: false, detector: dropping, measure: nobody, window: 7d, ratio: 0.5}")).size() == 1);
 }
 
 TEST_CASE("ruleset: a measure keeps the buckets of its longest window") {
@@ -138,78 +139,80 @@ rules:
 
 TEST_CASE("ruleset: one mistake each, with its place and a cure") {
   struct Row {
-    std::string yaml;
-    const char* place;
+    std::string yaml;  // ^ marks the place, and is no part of it
     const char* says;
   };
-  const std::string dropping = "detector: dropping, measure: m, window: 7d";
-  const Row row = GENERATE_COPY(values<Row>({
-      {"measures: {m: {}}", "f.yaml:1:15", "'type'"},
-      {"measures: {m: {type: tick}}", "f.yaml:1:22", "cannot be measured"},
-      {"measures: {m: {type: erase}}", "f.yaml:1:22", "cannot be measured"},
-      {"measures: {m: {type: []}}", "f.yaml:1:22", "names no type"},
-      {"measures: {m: {type: a, resolution: 2d}}", "f.yaml:1:37", "1d, 1h, 1m"},
-      {"measures: {m: {type: a, population_gap: 0s}}", "f.yaml:1:41", "longer than 0"},
-      {"measures: {m: {type: a, where: [x]}}", "f.yaml:1:32", "map"},
-      {"measures: {m: {type: a, where: {x: {y: 1}}}}", "f.yaml:1:36", "a value or a list of values"},
-      {"measures: {m: {type: a, where: {x: []}}}", "f.yaml:1:36", "a value or a list of values"},
-      {"measures: {m: {type: a, were: {x: 1}}}", "f.yaml:1:25", "did you mean 'where'"},
-      {"measures: [a]", "f.yaml:1:11", "map"},
-      {"time: {zone: Europe/Berlino}", "f.yaml:1:14", "unknown"},
-      {"dedupe: {ids: 5000}", "f.yaml:1:15", "1024"},
-      {"measures: {logins: {type: login}}\nlifecycle: {measure: login}", "f.yaml:2:22", "did you mean 'logins'"},
-      {"lifecycle: {dormant: {false_alerts: 0.05}}", "f.yaml:1:22", "after 'at_risk'"},
-      {"lifecycle: {at_risk: {new_gaps: 4}}", "f.yaml:1", "after 'at_risk'"},
-      {"lifecycle: {at_risk: {after: 9d}, dormant: {after: 9d}}", "f.yaml:1:44", "after 'at_risk'"},
-      {"lifecycle: {lost: {after: 0s}}", "f.yaml:1:27", "longer than 0"},
-      {"lifecycle: {at_risk: {days: 9}}", "f.yaml:1:23", "unknown key 'days'"},
-      {"rules: {a: 1}", "f.yaml:1:8", "list"},
-      {"rules: [{detector: transition, of: activity}]", "f.yaml:1:9", "needs 'id'"},
-      {"rules: [{id: r}]", "f.yaml:1:9", "needs 'detector'"},
-      {"rules: [{id: r, detector: silense}]", "f.yaml:1:27", "did you mean 'silence'"},
-      {"rules: [{id: r, detector: transition, of: activity}, {id: r, detector: transition, of: activity}]", "f.yaml:1:59", "already a rule 'r', at f.yaml:1:9"},
-      {"rules: [{id: r, detector: transition}]", "f.yaml:1:9", "needs 'of'"},
-      {"rules: [{id: r, detector: transition, of: mood}]", "f.yaml:1:43", "activity"},
-      {"rules: [{id: r, detector: transition, of: activity, to: asleep}]", "f.yaml:1:57", "'asleep' is no activity"},
-      {"rules: [{id: r, detector: transition, of: activity, from: new, to: lost}]", "f.yaml:1:68", "no customer ever moves"},
-      {WithRule("detector: silence, measure: n"), "f.yaml:3:46", "no measure 'n'"},
-      {WithRule("detector: silence"), "f.yaml:3:9", "needs 'measure'"},
-      {WithRule("detector: silence, measure: m, severity: high"), "f.yaml:3:59", "info, warning, critical"},
-      {WithRule("detector: silence, measure: m, hold: soon"), "f.yaml:3:55", "duration"},
-      {WithRule("detector: silence, measure: m, reentry: twice"), "f.yaml:3:58", "every, once"},
-      {WithRule("detector: silence, measure: m, active_from: tomorrow"), "f.yaml:3:62", "no time"},
-      {WithRule("detector: silence, measure: m, windoe: 3d"), "f.yaml:3:49", "unknown key 'windoe'"},
-      {WithRule("detector: silence, measure: m, labels: [a]"), "f.yaml:3:57", "map"},
-      {WithRule("detector: silence, measure: m, labels: {a: [b]}"), "f.yaml:3:61", "single value"},
-      {WithRule("detector: silence, measure: m, resolve: {ratio: 0.5}"), "f.yaml:3:59", "unknown key 'ratio'"},
-      {WithRule("detector: silence, measure: m, after: 9d, false_alerts: 0.05"), "f.yaml:3:74", "exclude each other"},
-      {WithRule("detector: silence, measure: m, after: 0s"), "f.yaml:3:56", "longer than 0"},
-      {WithRule("detector: silence, measure: m, false_alerts: 2"), "f.yaml:3:63", "from 1e-09 to 1"},
-      {WithRule("detector: silence, measure: m, minimum: {days: 0}"), "f.yaml:3:65", "from 1"},
-      {WithRule(dropping), "f.yaml:3:21", "needs 'ratio' or 'p_value'"},
-      {WithRule("detector: dropping, measure: m, ratio: 0.5"), "f.yaml:3:9", "needs 'window'"},
-      {WithRule("detector: dropping, measure: m, window: 36h, ratio: 0.5"), "f.yaml:3:58", "no multiple"},
-      {WithRule(dropping + ", ratio: 1.5"), "f.yaml:3:69", "from 0 to 1"},
-      {WithRule(dropping + ", ratio: 0.5, baseline: {periods: 0}"), "f.yaml:3:94", "from 1"},
-      {WithRule(dropping + ", ratio: 0.5, baseline: {length: 3}"), "f.yaml:3:85", "unknown key 'length'"},
-      {WithRule(dropping + ", ratio: 0.5, compare: most"), "f.yaml:3:83", "mean, each, median"},
-      {WithRule(dropping + ", value: sum, p_value: 0.01"), "f.yaml:3:83", "counts events"},
-      {WithRule(dropping + ", value: mean, ratio: 0.5"), "f.yaml:3:69", "count, sum, distinct, days"},
-      {WithRule(dropping + ", ratio: 0.5, minimum: {count: 3}"), "f.yaml:3:84", "unknown key 'count'"},
-      {WithRule(dropping + ", ratio: 0.5, resolve: {ratios: 0.6}"), "f.yaml:3:84", "unknown key 'ratios'"},
-      // An end that is easier to reach than the beginning would begin and end at every close.
-      {WithRule(dropping + ", ratio: 0.5, resolve: {ratio: 0.4}"), "f.yaml:3:91", "at least"},
-      {WithRule(dropping + ", p_value: 0.05, resolve: {p_value: 0.01}"), "f.yaml:3:96", "at least"},
-      {WithRule(dropping + ", p_value: 0.05, resolve: {ratio: 0.9}"), "f.yaml:3:94", "needs 'ratio'"},
-      {WithRule(dropping + ", ratio: 0.5, resolve: {p_value: 0.9}"), "f.yaml:3:93", "needs 'p_value'"},
-      {"measures: {m: {type: a}}\nrules: [{id: r, " + dropping + ", value: sum, ratio: 0.5}]", "f.yaml:2:67", "needs 'sum'"},
-      {"measures: {m: {type: a}}\nrules: [{id: r, " + dropping + ", value: distinct, ratio: 0.5}]", "f.yaml:2:67", "needs 'distinct'"},
-      {"measures: {m: {type: a}}\nrules: [{id: r, detector: silence, measure: m}]", "f.yaml:2:45", "population_gap"},
+  const Row row = GENERATE(values<Row>({
+      {"measures: {m: ^{}}", "'type'"},
+      {"measures: {m: {type: ^tick}}", "cannot be measured"},
+      {"measures: {m: {type: ^erase}}", "cannot be measured"},
+      {"measures: {m: {type: ^[]}}", "names no type"},
+      {"measures: {m: {type: a, resolution: ^2d}}", "1d, 1h, 1m"},
+      {"measures: {m: {type: a, population_gap: ^0s}}", "longer than 0"},
+      {"measures: {m: {type: a, where: ^[x]}}", "map"},
+      {"measures: {m: {type: a, where: {x: ^{y: 1}}}}", "a value or a list of values"},
+      {"measures: {m: {type: a, where: {x: ^[]}}}", "a value or a list of values"},
+      {"measures: {m: {type: a, ^were: {x: 1}}}", "did you mean 'where'"},
+      {"measures: ^[a]", "map"},
+      {"time: {zone: ^Europe/Berlino}", "unknown"},
+      {"dedupe: {ids: ^5000}", "1024"},
+      {"measures: {logins: {type: login}}\nlifecycle: {measure: ^login}", "did you mean 'logins'"},
+      {"lifecycle: {dormant: ^{false_alerts: 0.05}}", "after 'at_risk'"},
+      {"lifecycle: ^{at_risk: {new_gaps: 4}}", "after 'at_risk'"},
+      {"lifecycle: {at_risk: {after: 9d}, dormant: ^{after: 9d}}", "after 'at_risk'"},
+      {"lifecycle: {lost: {after: ^0s}}", "longer than 0"},
+      {"lifecycle: {at_risk: {^days: 9}}", "unknown key 'days'"},
+      {"rules: ^{a: 1}", "list"},
+      {"rules: [^{detector: transition, of: activity}]", "needs 'id'"},
+      {"rules: [^{id: r}]", "needs 'detector'"},
+      {"rules: [{id: r, detector: ^silense}]", "did you mean 'silence'"},
+      {"rules: [{id: r, detector: transition, of: activity}, {id: ^r, detector: transition, of: activity}]", "already a rule 'r', at f.yaml:1:9"},
+      {"rules: [^{id: r, detector: transition}]", "needs 'of'"},
+      {"rules: [{id: r, detector: transition, of: ^mood}]", "activity"},
+      {"rules: [{id: r, detector: transition, of: activity, to: ^asleep}]", "'asleep' is no activity"},
+      {"rules: [{id: r, detector: transition, of: activity, from: new, to: ^lost}]", "no customer ever moves"},
+      {WithRule("{id: r, detector: silence, measure: ^n}"), "no measure 'n'"},
+      {WithRule("^{id: r, detector: silence}"), "needs 'measure'"},
+      {WithRule("{id: r, detector: silence, measure: m, severity: ^high}"), "info, warning, critical"},
+      {WithRule("{id: r, detector: silence, measure: m, hold: ^soon}"), "duration"},
+      {WithRule("{id: r, detector: silence, measure: m, reentry: ^twice}"), "every, once"},
+      {WithRule("{id: r, detector: silence, measure: m, active_from: ^tomorrow}"), "no time"},
+      {WithRule("{id: r, detector: silence, measure: m, ^windoe: 3d}"), "unknown key 'windoe'"},
+      {WithRule("{id: r, detector: silence, measure: m, labels: ^[a]}"), "map"},
+      {WithRule("{id: r, detector: silence, measure: m, labels: {a: ^[b]}}"), "single value"},
+      {WithRule("{id: r, detector: silence, measure: m, resolve: {^ratio: 0.5}}"), "unknown key 'ratio'"},
+      {WithRule("{id: r, detector: silence, measure: m, after: 9d, false_alerts: ^0.05}"), "exclude each other"},
+      {WithRule("{id: r, detector: silence, measure: m, after: ^0s}"), "longer than 0"},
+      {WithRule("{id: r, detector: silence, measure: m, false_alerts: ^2}"), "from 1e-09 to 1"},
+      {WithRule("{id: r, detector: silence, measure: m, minimum: {days: ^0}}"), "from 1"},
+      {WithRule("{id: r, detector: ^dropping, measure: m, window: 7d}"), "needs 'ratio' or 'p_value'"},
+      {WithRule("^{id: r, detector: dropping, measure: m, ratio: 0.5}"), "needs 'window'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: ^36h, ratio: 0.5}"), "no multiple"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: ^1.5}"), "from 0 to 1"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, baseline: {periods: ^0}}"), "from 1"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, baseline: {^length: 3}}"), "unknown key 'length'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, compare: ^most}"), "mean, each, median"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, value: sum, p_value: ^0.01}"), "counts events"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, value: ^mean, ratio: 0.5}"), "count, sum, distinct, days"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, minimum: {^count: 3}}"), "unknown key 'count'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: {^ratios: 0.6}}"), "unknown key 'ratios'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: {ratio: ^0.4}}"), "at least"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, p_value: 0.05, resolve: {p_value: ^0.01}}"), "at least"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, p_value: 0.05, resolve: {ratio: ^0.9}}"), "needs 'ratio'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: {p_value: ^0.9}}"), "needs 'p_value'"},
+      {"measures: {m: {type: a}}\nrules: [{id: r, detector: dropping, measure: m, window: 7d, value: ^sum, ratio: 0.5}]", "needs 'sum'"},
+      {"measures: {m: {type: a}}\nrules: [{id: r, detector: dropping, measure: m, window: 7d, value: ^distinct, ratio: 0.5}]", "needs 'distinct'"},
+      {"measures: {m: {type: a}}\nrules: [{id: r, detector: silence, measure: ^m}]", "population_gap"},
   }));
   CAPTURE(row.yaml);
-  const std::vector<std::string> errors = ErrorsOf(row.yaml);
+  const size_t mark = row.yaml.find('^');
+  REQUIRE(mark != std::string::npos);
+  const std::string before = row.yaml.substr(0, mark);
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const size_t column = mark - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
+  const std::vector<std::string> errors = ErrorsOf(before + row.yaml.substr(mark + 1));
   REQUIRE(errors.size() == 1);
-  CHECK(errors[0].substr(0, std::string(row.place).size()) == row.place);
+  CHECK_THAT(errors[0], Catch::StartsWith(fmt::format("f.yaml:{}:{}: ", line, column)));
   CHECK_THAT(errors[0], Catch::Contains(row.says));
 }
 
@@ -220,18 +223,18 @@ rules:
   - {id: a, detector: dropping, measure: x, window: 7d, ratio: 2}
   - {id: b, detector: silence, measure: m, after: -1d, colour: red}
 )");
-  CHECK(errors.size() == 5);
+  CHECK(errors.size() == 6);
 }
 
 TEST_CASE("ruleset: the hash changes with everything that can change a verdict, and with nothing else") {
-  const std::string base = WithRule("detector: silence, measure: m, hold: 1d");
+  const std::string base = WithRule("{id: r, detector: silence, measure: m, hold: 1d}");
   const uint64_t hash = RulesOf(base)->hash;
   CHECK(RulesOf("app: other\ncurrency: EUR\n" + base)->hash == hash);
   CHECK(RulesOf(base + "# a comment\n")->hash == hash);
   CHECK(RulesOf("time: {zone: Europe/Berlin}\n" + base)->hash != hash);
   CHECK(RulesOf("lifecycle: {horizon: 100d}\n" + base)->hash != hash);
-  CHECK(RulesOf(WithRule("detector: silence, measure: m, hold: 2d"))->hash != hash);
-  CHECK(RulesOf(WithRule("enabled: false, detector: silence, measure: m, hold: 1d"))->hash != hash);
+  CHECK(RulesOf(WithRule("{id: r, detector: silence, measure: m, hold: 2d}"))->hash != hash);
+  CHECK(RulesOf(WithRule("{id: r, enabled: false, detector: silence, measure: m, hold: 1d}"))->hash != hash);
 }
 
 TEST_CASE("ruleset: too many") {

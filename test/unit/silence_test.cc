@@ -191,6 +191,31 @@ TEST_CASE("silence: a resolution that is held ends only if the customer stays") 
   CHECK(customer.Take() == Lines{"2026-02-09T09:00:00Z quiet resolved activity_resumed"});
 }
 
+TEST_CASE("silence: a customer who is silent again before the end is held for long enough stays in the episode") {
+  OneCustomer customer = Weekly(RuleText("after: 10d, resolve: {hold: 30d}"));
+  customer.AdvanceTo(kLast + Days(10));
+  REQUIRE(customer.Take().size() == 1);
+  customer.Purchase(kLast + Days(12));   // silent again from day 22 on
+  customer.AdvanceTo(kLast + Days(200));
+  CHECK(customer.Take() == Lines{});
+  customer.Purchase(kLast + Days(200));
+  for (int day = 201; day < 240; ++day) customer.Purchase(kLast + Days(day));
+  CHECK(customer.Take() == Lines{"2026-09-13T09:00:00Z quiet resolved activity_resumed"});  // day 230
+}
+
+TEST_CASE("silence: the same with a late event that leaves the next crossing in the past") {
+  OneCustomer customer = Weekly(RuleText("after: 10d, resolve: {hold: 30d}"));
+  customer.AdvanceTo(kLast + Days(30));
+  REQUIRE(customer.Take().size() == 1);
+  customer.Purchase(kLast + Days(12));
+  customer.AdvanceTo(kLast + Days(100));
+  CHECK(customer.Take() == Lines{});
+  // A look that nobody asked for changes nothing either.
+  customer.evaluator.OnRulesChanged("c42", customer.now, customer.now, &customer.state, &customer.alerts);
+  customer.AdvanceTo(kLast + Days(101));
+  CHECK(customer.Take() == Lines{});
+}
+
 TEST_CASE("silence: the alert's numbers") {
   OneCustomer customer = Weekly(RuleText());
   customer.AdvanceTo(kDue);

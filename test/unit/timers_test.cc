@@ -1,0 +1,203 @@
+// The index of deadlines, alone and under the table of customers that keeps it in step with the store.
+#include "shard/timers.h"
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "one_customer.h"
+#include "shard/customers.h"
+#include "store/memory_store.h"
+#include "store_wrap.h"
+
+using namespace heartbeatd;
+
+namespace {
+
+Timer T(int64_t due, const char* customer) { return {EventTime(due), customer}; }
+
+void Put(Store& store, const std::vector<Timer>& added, const std::vector<Timer>& removed = {}) {
+  StoreBatch batch;
+  batch.timers_added = added;
+  batch.timers_removed = removed;
+  REQUIRE(store.Write(batch));
+}
+
+std::optional<Timer> First(TimerIndex& index, int64_t up_to) {
+  Result<std::optional<Timer>> first = index.First(EventTime(up_to));
+  REQUIRE(first);
+  return *first;
+}
+
+// A rule for deadlines that are easy to foresee: 10 days after the last purchase.
+const char* const kRules = R"(
+measures: {m: {type: purchase}}
+lifecycle: {at_risk: {after: 3000d}, dormant: {after: 3200d}, lost: {after: 3400d}}
+rules: [{id: r, detector: silence, measure: m, after: 10d, minimum: {days: 1}}]
+)";
+
+}  // namespace
+
+TEST_CASE("timers: the earliest of the store and of what changed since comes first") {
+  const auto store = MakeMemoryStore();
+  Put(*store, {T(10, "a"), T(30, "c")});
+  TimerIndex index(*store, [](const Timer&) { return false; });
+  CHECK_FALSE(First(index, 9));
+  CHECK(First(index, 10) == T(10, "a"));
+  index.Add(T(5, "b"));
+  CHECK(First(index, 100) == T(5, "b"));
+  index.Remove(T(5, "b"));
+  CHECK(First(index, 100) == T(10, "a"));
+  index.Remove(T(10, "a"));
+  CHECK(First(index, 100) == T(30, "c"));
+  index.Remove(T(30, "c"));
+  CHECK_FALSE(First(index, 100));
+}
+
+TEST_CASE("timers: among equal times the customer's name decides") {
+  const auto store = MakeMemoryStore();
+  Put(*store, {T(10, "b"), T(10, "d")});
+  TimerIndex index(*store, [](const Timer&) { return false; });
+  index.Add(T(10, "c"));
+  index.Add(T(10, "a"));
+  std::string order;
+  while (const auto first = First(index, 10)) {
+    order += first->customer;
+    index.Remove(*first);
+  }
+  CHECK(order == "abcd");
+}
+
+TEST_CASE("timers: a time of never is no deadline, and times before 1970 are") {
+  const auto store = MakeMemoryStore();
+  TimerIndex index(*store, [](const Timer&) { return false; });
+  index.Add({EventTime::Never(), "a"});
+  CHECK_FALSE(First(index, EventTime::Never().ms()));
+  index.Add(T(-5, "b"));
+  CHECK(First(index, -5) == T(-5, "b"));
+}
+
+TEST_CASE("timers: entries of the store that are out of date are passed over") {
+  const auto store = MakeMemoryStore();
+  Put(*store, {T(10, "moved"), T(20, "kept")});
+  TimerIndex index(*store, [](const Timer& timer) { return timer.customer == "moved" && timer.due == EventTime(10); });
+  index.Add(T(40, "moved"));
+  CHECK(First(index, 100) == T(20, "kept"));
+  index.Remove(T(20, "kept"));
+  CHECK(First(index, 100) == T(40, "moved"));
+}
+
+TEST_CASE("timers: more than fit into memory are forgotten after a save and found again") {
+  const auto store = MakeMemoryStore();
+  TimerIndex index(*store, [](const Timer&) { return false; });
+  constexpr int kMany = 150'000;
+  std::vector<Timer> all;
+  for (int i = 0; i < kMany; ++i) all.push_back(T(1000 + i / 3, fmt::format("c{}", i).c_str()));
+  for (const Timer& timer : all) index.Add(timer);
+  Put(*store, all);
+  index.OnSaved();
+  CHECK(index.size() < kMany);
+  std::sort(all.begin(), all.end());
+  for (const Timer& timer : all) {
+    const auto first = First(index, 1'000'000);
+    if (first != timer) REQUIRE(first == timer);
+    index.Remove(timer);
+  }
+  CHECK_FALSE(First(index, 1'000'000));
+}
+
+TEST_CASE("timers: a store that cannot be read is an error, and can be asked again") {
+  auto inner = std::shared_ptr<Store>(MakeMemoryStore());
+  FlakyStore store(inner);
+  Put(*inner, {T(10, "a")});
+  TimerIndex index(store, [](const Timer&) { return false; });
+  store.fail_reads = 1;
+  CHECK_FALSE(index.First(EventTime(100)));
+  CHECK(First(index, 100) == T(10, "a"));
+}
+
+// Random customers whose deadlines move to and fro, with saves between, against a plain map.
+TEST_CASE("timers: the customers' deadlines fire in order, each at its own time, through any saves") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 60; ++round) {
+    CAPTURE(round);
+    const auto rules = RulesOf(kRules);
+    Evaluator evaluator(*rules);
+    auto inner = std::shared_ptr<Store>(MakeMemoryStore());
+    auto store = std::make_unique<FlakyStore>(inner);
+    const size_t cache = random() % 2 == 0 ? 0 : 1u << 20;  // with 0 every saved customer leaves the memory
+    auto table = std::make_unique<CustomerTable>(*rules, evaluator.NewState(), *store, cache);
+    std::map<std::string, EventTime> model;        // deadlines
+    std::map<std::string, EventTime> saved_model;  // as of the last save
+    const auto find = [&](const std::string& id) {
+      Result<Customer*> customer = table->Find(id);
+      while (!customer) customer = table->Find(id);
+      return *customer;
+    };
+    EventTime now = At("2026-01-01");
+    for (int step = 0; step < 300; ++step) {
+      const std::string id = fmt::format("c{}", random() % 12);
+      switch (random() % 10) {
+        case 0:
+        case 1:
+        case 2:
+        case 3: {  // the deadline moves anywhere
+          Customer* customer = find(id);
+          customer->state.rules[0].due = random() % 6 == 0 ? EventTime::Never() : now + Hours(static_cast<int64_t>(random() % 500));
+          table->MarkChanged(customer);
+          model[id] = customer->state.rules[0].due;
+          break;
+        }
+        case 4: {  // forgotten
+          table->Erase(find(id));
+          model.erase(id);
+          break;
+        }
+        case 5:
+        case 6: {  // time goes on: everything due fires, earliest first
+          now = now + Hours(static_cast<int64_t>(random() % 200));
+          if (random() % 3 == 0) store->fail_reads = 1;
+          while (true) {
+            EventTime due;
+            const Result<Customer*> next = table->NextDue(now, &due);
+            if (!next) continue;
+            std::optional<std::pair<EventTime, std::string>> expected;
+            for (const auto& [name, time] : model) {
+              if (time <= now && (!expected || std::pair(time, name) < *expected)) expected = {time, name};
+            }
+            if (!expected) {
+              REQUIRE(*next == nullptr);
+              break;
+            }
+            REQUIRE(*next != nullptr);
+            CHECK(due == expected->first);
+            CHECK(std::string((*next)->id) == expected->second);
+            model[expected->second] = (*next)->state.rules[0].due = due + Hours(static_cast<int64_t>(1 + random() % 900));
+            table->MarkChanged(*next);
+          }
+          break;
+        }
+        case 7:  // commit and save
+        case 8: {
+          for (Customer* customer : table->uncommitted()) (void)table->Encode(customer);
+          table->OnCommitted();
+          if (random() % 4 == 0) {
+            store->fail_writes = 1;
+            CHECK_FALSE(table->Save("x"));
+          }
+          if (random() % 4 == 0) break;  // a later save must write what this one could not
+          REQUIRE(table->Save("x"));
+          saved_model = model;
+          break;
+        }
+        default: {  // the process dies: what was saved is there
+          table = std::make_unique<CustomerTable>(*rules, evaluator.NewState(), *store, cache);
+          model = saved_model;
+          break;
+        }
+      }
+    }
+  }
+}
