@@ -1,0 +1,157 @@
+"""One application on the tests' broker: its topics, its processes, and the comparison with a backtest."""
+import json
+import pathlib
+
+import comparison
+import daemon
+import processes
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+WATCH = HERE / "watch.yaml"
+PARTITIONS = 4
+CONSUME_SECONDS_MAX = 120
+
+
+def wait_for(what, condition, seconds, pause=0.05):
+    """The value of `condition()` as soon as it is true; fails with `what` after that many seconds."""
+    value = []
+
+    def holds():
+        value[:] = [condition()]
+        return value[0]
+
+    assert processes.wait_until(holds, seconds, pause), f"not within {seconds} s: {what}"
+    return value[0]
+
+
+def merge(base, changes):
+    """Nested dictionaries; `changes` win."""
+    out = dict(base)
+    for key, value in changes.items():
+        out[key] = merge(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out
+
+
+class App:
+    """Names of its own for everything that two tests must not share. Not thread-safe.
+
+    `sections` are the configuration's, on top of what all tests use; `watch`: the file with measures and rules.
+    """
+
+    def __init__(self, brokers, kit, folder, name, inputs=("events",), watch=WATCH, **sections):
+        self.brokers = brokers
+        self.kit = kit
+        self.folder = folder
+        self.name = name
+        self.watch = watch
+        self.inputs = [f"{name}-{topic}" for topic in inputs]
+        self.alerts, self.dead_letters, self.changelog = (f"{name}-{topic}" for topic in ("alerts", "dlq", "changelog"))
+        self.daemons = {}
+        self.sections = merge({
+            "app": name,
+            "workers": 2,
+            "kafka": {"brokers": brokers, "session_timeout": "10s", "startup_timeout": "30s",
+                      # A member that joins is waited for until the others' next heartbeat.
+                      "properties": {"heartbeat.interval.ms": 300}},
+            "input": {"topics": self.inputs},
+            "output": {"alerts": self.alerts, "dead_letter": {"topic": self.dead_letters}},
+            # Short: tests live for seconds, and the local state shall be older than the last commit.
+            "state": {"flush_interval": "500ms"},
+            "time": {"source": "event"},
+        }, sections)
+
+    # --- topics ---
+
+    def create_inputs(self, partitions=PARTITIONS):
+        self.kit.create_topics(*self.inputs, partitions=partitions)
+
+    def feed(self, history, **options):
+        return self.kit.feed(history.path, self.inputs[0], **options)
+
+    def send(self, messages, topic=None, transaction=None):
+        """Messages as the kit's dump prints them."""
+        path = self.folder / "send.jsonl"
+        path.write_text("".join(json.dumps(message) + "\n" for message in messages))
+        self.kit.send(topic or self.inputs[0], path, transaction)
+
+    def end(self, until):
+        """The tick that lets the last timers fire; returns when all is consumed and committed."""
+        self.kit.tick(until, *self.inputs)
+        self.wait_consumed()
+
+    def wait_consumed(self, seconds=CONSUME_SECONDS_MAX):
+        self.kit.wait_consumed(self.name, *self.inputs, seconds=seconds)
+
+    def offsets(self, *topics):
+        return self.kit.offsets(*topics, group=self.name)
+
+    # --- processes ---
+
+    def state_directory(self, label="a"):
+        return self.folder / f"state-{label}"
+
+    def configure(self, label="a", **sections):
+        """Writes a process's configuration. Returns its path and its address for HTTP."""
+        http = f"127.0.0.1:{processes.free_port()}"
+        own = {"state": {"directory": str(self.state_directory(label))}, "http": {"listen": http}}
+        path = self.folder / f"{label}.yaml"
+        path.write_text(yaml.safe_dump(merge(merge(self.sections, own), sections)))
+        return path, http
+
+    def process(self, label="a", arguments=(), **sections):
+        """A process that is not started yet, with a state directory of its own. One that was made before is made anew."""
+        path, http = self.configure(label, **sections)
+        made = daemon.Daemon([self.watch, path], http, self.folder / f"{label}.log", arguments=arguments)
+        self.daemons.setdefault(label, []).append(made)
+        return made
+
+    def start(self, label="a", **options):
+        made = self.process(label, **options)
+        made.start()
+        return made
+
+    def log(self, label="a"):
+        path = self.folder / f"{label}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def close(self):
+        for made in (one for list_of in self.daemons.values() for one in list_of):
+            if made.process is not None and made.exit_code() is None:
+                made.kill()
+
+    # --- verdict ---
+
+    def backtest(self, history):
+        path, _ = self.configure("backtest")
+        out = self.folder / "backtest.jsonl"
+        daemon.backtest([self.watch, path], history.path, out, history.until)
+        return [json.loads(line) for line in out.read_text().splitlines()]
+
+    def topic_alerts(self):
+        """What a subscriber who reads committed messages has seen by now."""
+        found = []
+        for message in self.kit.dump(self.alerts):
+            alert = json.loads(message["value"])
+            assert message["key"] == alert["subject"] == alert["data"]["customer_id"]
+            found.append(alert)
+        return found
+
+    def check(self, history, least=1):
+        """The alerts on the topic are exactly those of the backtest, and `least` of them."""
+        expected = self.backtest(history)
+        assert len(expected) >= least, f"the backtest has {len(expected)} alerts only: too few for this test to mean anything"
+        different = comparison.differences(self.topic_alerts(), expected)
+        assert not different, "the alerts on the topic are not those of the backtest:\n" + "\n".join(different)
+        return expected
+
+
+def partitions_of(process):
+    """How many partitions a process has now."""
+    return len(process.metrics().rows("heartbeatd_clock_seconds"))
+
+
+def exit_code_of(process, seconds):
+    """Waits for a process to end by itself."""
+    wait_for("the end of the process", lambda: process.exit_code() is not None, seconds)
+    return process.exit_code()

@@ -1,0 +1,52 @@
+"""SIGKILL at random moments, and the loss of the local state: no alert is lost, none comes twice."""
+import shutil
+import time
+
+import app as apps
+import events
+
+KILLS = 10
+FEED_SECONDS = 1.5  # of each part: a kill falls somewhere into it
+
+
+def test_killed_ten_times(new_app):
+    """Killed in the middle of the stream, ten times; also while it is still starting or restoring."""
+    app = new_app()
+    random = events.seeded(2)
+    history = events.part_of_demo(app.folder / "history.jsonl", random)
+    part = history.count // KILLS + 1
+    app.create_inputs()
+    daemon = app.start()
+    for kill in range(KILLS):
+        feed = app.kit.open("feed", history.path, "--topic", app.inputs[0], "--skip", kill * part, "--limit", part,
+                            "--rate", part / FEED_SECONDS)
+        time.sleep(random.uniform(0, FEED_SECONDS))
+        daemon.kill()
+        daemon.start(wait_ready=False)
+        if random.random() < 0.3:  # once more before it has caught up
+            time.sleep(random.uniform(0, 0.5))
+            daemon.kill()
+            daemon.start(wait_ready=False)
+        feed.communicate()
+        assert feed.returncode == 0
+        daemon.wait_ready()
+    app.end(history.until)
+    app.check(history, least=1000)
+
+
+def test_lost_data_directory(new_app):
+    """Killed, and the disk is gone: all comes back from the changelog under the same name."""
+    app = new_app(instance="shop-1")
+    history = events.part_of_demo(app.folder / "history.jsonl", events.seeded(3))
+    app.create_inputs()
+    daemon = app.start()
+    half = history.count // 2
+    app.feed(history, limit=half)
+    apps.wait_for("some progress", lambda: daemon.metrics().total("heartbeatd_events_total") > half / 2, 60)
+    daemon.kill()
+    shutil.rmtree(app.state_directory())
+    daemon.start()
+    assert daemon.metrics().total("heartbeatd_restored_records_total") > 0
+    app.feed(history, skip=half)
+    app.end(history.until)
+    app.check(history, least=1000)
