@@ -40,18 +40,30 @@ struct MemoryPlan {
   size_t block_cache, memtables, input_queue, output_queue, customers, unsaved;
 
   MemoryPlan(size_t budget, size_t workers)
-      : block_cache(budget / 8), memtables(budget / 8), input_queue(budget / 4 / workers), output_queue(budget / 8 / workers),
-        customers(budget * 3 / 8 / workers), unsaved(std::min<size_t>(64u << 20, budget / 4 / workers)) {}
+      : block_cache(budget / 8),
+        memtables(budget / 8),
+        input_queue(budget / 4 / workers),
+        output_queue(budget / 8 / workers),
+        customers(budget * 3 / 8 / workers),
+        unsaved(std::min<size_t>(64u << 20, budget / 4 / workers)) {}
 };
 
 // One worker's thread with all that belongs to it alone.
 class WorkerThread {
  public:
-  WorkerThread(WorkerOptions options, std::unique_ptr<EventSource> input, std::unique_ptr<EventSource> changelog,
-               std::unique_ptr<Committer> committer, const Clock& clock, Metrics& metrics, StoreOpener open_store)
-      : clock_(clock), input_(std::move(input)), changelog_(std::move(changelog)), committer_(std::move(committer)),
-        worker_(std::move(options), WorkerParts{.clock = clock, .metrics = metrics, .input = *input_, .changelog = *changelog_,
-                                                .committer = *committer_, .open_store = std::move(open_store)}) {}
+  WorkerThread(WorkerOptions options, std::unique_ptr<EventSource> input,
+               std::unique_ptr<EventSource> changelog, std::unique_ptr<Committer> committer,
+               const Clock& clock, Metrics& metrics, StoreOpener open_store)
+      : clock_(clock),
+        input_(std::move(input)),
+        changelog_(std::move(changelog)),
+        committer_(std::move(committer)),
+        worker_(std::move(options), WorkerParts{.clock = clock,
+                                                .metrics = metrics,
+                                                .input = *input_,
+                                                .changelog = *changelog_,
+                                                .committer = *committer_,
+                                                .open_store = std::move(open_store)}) {}
 
   void Start(std::function<void(const Error&)> on_error) {
     last_round_ms_ = clock_.Monotonic().count();
@@ -60,7 +72,9 @@ class WorkerThread {
   void Join() { thread_.join(); }
 
   [[nodiscard]] bool ready() const { return ready_; }
-  [[nodiscard]] bool stuck() const { return clock_.Monotonic() - Duration(last_round_ms_.load()) > kStuckAfter; }
+  [[nodiscard]] bool stuck() const {
+    return clock_.Monotonic() - Duration(last_round_ms_.load()) > kStuckAfter;
+  }
 
  private:
   void Run(const std::function<void(const Error&)>& on_error) {
@@ -87,27 +101,32 @@ class WorkerThread {
 
 class Daemon {
  public:
-  Daemon(const RunOptions& options, LoadedConfig config) : options_(options), config_(std::move(config)) {}
+  Daemon(const RunOptions& options, LoadedConfig config)
+      : options_(options), config_(std::move(config)) {}
 
   Status Run() {
     const DaemonConfig& c = config_.daemon;
     Result<StateDirectory> directory = StateDirectory::Lock(c.state_directory);
     if (!directory) return std::unexpected(std::move(directory.error()));
-    Result<std::string> instance = c.instance ? Result<std::string>(*c.instance) : directory->InstanceName();
+    Result<std::string> instance =
+        c.instance ? Result<std::string>(*c.instance) : directory->InstanceName();
     if (!instance) return std::unexpected(std::move(instance.error()));
-    spdlog::info("heartbeatd: app {}, instance {}, {} workers, {} measures, {} rules", c.app, *instance, c.workers,
-                 config_.rules->named_measures, config_.rules->rules.size());
+    spdlog::info("heartbeatd: app {}, instance {}, {} workers, {} measures, {} rules", c.app,
+                 *instance, c.workers, config_.rules->named_measures, config_.rules->rules.size());
 
     std::unique_ptr<HttpServer> http;
     if (c.http_listen) {
       Result<std::unique_ptr<HttpServer>> started =
-          HttpServer::Start(*c.http_listen, {.metrics = metrics_, .live = [this] { return Live(); }, .ready = [this] { return Ready(); }});
+          HttpServer::Start(*c.http_listen, {.metrics = metrics_,
+                                             .live = [this] { return Live(); },
+                                             .ready = [this] { return Ready(); }});
       if (!started) return std::unexpected(std::move(started.error()));
       http = std::move(*started);
       spdlog::info("metrics on port {}", http->port());
     }
     KafkaOptions kafka = KafkaFrom(c, *instance);
-    for (const PropertyProblem& warning : PropertyWarnings(kafka.properties)) spdlog::warn("kafka.properties.{}: {}", warning.key, warning.reason);
+    for (const PropertyProblem& warning : PropertyWarnings(kafka.properties))
+      spdlog::warn("kafka.properties.{}: {}", warning.key, warning.reason);
     Result<Prepared> prepared = ConnectAndPrepare(kafka, g_stop);
     if (!prepared) return g_stop ? Status() : Status(std::unexpected(std::move(prepared.error())));
     for (const std::string& topic : prepared->created) spdlog::info("created topic {}", topic);
@@ -115,13 +134,16 @@ class Daemon {
     Result<std::shared_ptr<Prober>> prober = Prober::Make(kafka, clock_);
     if (!prober) return std::unexpected(std::move(prober.error()));
     const MemoryPlan memory(c.memory_bytes, static_cast<size_t>(c.workers));
-    Result<std::unique_ptr<Database>> database = Database::Open(
-        {.directory = directory->DatabasePath(), .block_cache_bytes = memory.block_cache, .memtable_bytes = memory.memtables});
+    Result<std::unique_ptr<Database>> database =
+        Database::Open({.directory = directory->DatabasePath(),
+                        .block_cache_bytes = memory.block_cache,
+                        .memtable_bytes = memory.memtables});
     if (!database) return std::unexpected(std::move(database.error()));
 
     for (int i = 0; i < c.workers; ++i) {
       kafka.worker = i;
-      if (Status made = AddWorker(kafka, *prepared, memory, *prober, **database); !made) return made;
+      if (Status made = AddWorker(kafka, *prepared, memory, *prober, **database); !made)
+        return made;
     }
     return RunWorkers();
   }
@@ -146,8 +168,8 @@ class Daemon {
     return kafka;
   }
 
-  Status AddWorker(const KafkaOptions& kafka, const Prepared& prepared, const MemoryPlan& memory, const std::shared_ptr<Prober>& prober,
-                   Database& database) {
+  Status AddWorker(const KafkaOptions& kafka, const Prepared& prepared, const MemoryPlan& memory,
+                   const std::shared_ptr<Prober>& prober, Database& database) {
     const DaemonConfig& c = config_.daemon;
     WorkerOptions worker{.name = fmt::format("worker {}", kafka.worker),
                          .shard = {.topics = c.input.topics,
@@ -175,8 +197,9 @@ class Daemon {
     if (!input) return std::unexpected(std::move(input.error()));
     Result<std::unique_ptr<EventSource>> changelog = MakeChangelogSource(kafka, prober);
     if (!changelog) return std::unexpected(std::move(changelog.error()));
-    workers_.push_back(std::make_unique<WorkerThread>(std::move(worker), std::move(*input), std::move(*changelog), MakeCommitter(kafka),
-                                                      clock_, metrics_, [&database](int32_t p) { return database.OpenShard(p); }));
+    workers_.push_back(std::make_unique<WorkerThread>(
+        std::move(worker), std::move(*input), std::move(*changelog), MakeCommitter(kafka), clock_,
+        metrics_, [&database](int32_t p) { return database.OpenShard(p); }));
     return {};
   }
 

@@ -27,16 +27,22 @@ struct FileCloser {
 
 class Backtest {
  public:
-  Backtest(const BacktestOptions& options, LoadedConfig config) : options_(options), config_(std::move(config)) {}
+  Backtest(const BacktestOptions& options, LoadedConfig config)
+      : options_(options), config_(std::move(config)) {}
 
   Status Run() {
     if (options_.until) {
       until_ = ParseRfc3339(*options_.until);
-      if (!until_) return Fail(fmt::format("--until: '{}' is no time: write 2026-03-01T00:00:00Z", *options_.until), ExitCode::kUsage);
+      if (!until_)
+        return Fail(
+            fmt::format("--until: '{}' is no time: write 2026-03-01T00:00:00Z", *options_.until),
+            ExitCode::kUsage);
     }
     if (options_.alerts) {
       out_.reset(*options_.alerts == "-" ? stdout : std::fopen(options_.alerts->c_str(), "w"));
-      if (!out_) return Fail(fmt::format("--alerts: cannot write {}: {}", *options_.alerts, std::generic_category().message(errno)));
+      if (!out_)
+        return Fail(fmt::format("--alerts: cannot write {}: {}", *options_.alerts,
+                                std::generic_category().message(errno)));
     }
     shard_ = std::make_unique<Shard>(ShardOptions{.topics = {"input"},
                                                   .rules = config_.rules,
@@ -67,7 +73,8 @@ class Backtest {
         ++after_until_;
         continue;
       }
-      shard_->Offer(0, InputRecord{.topic = "input", .offset = offset, .payload = line}, clock_.Now());
+      shard_->Offer(0, InputRecord{.topic = "input", .offset = offset, .payload = line},
+                    clock_.Now());
       ++offset;
       if (Status stepped = Drain(); !stepped) return stepped;
     }
@@ -98,10 +105,12 @@ class Backtest {
       if (out_) fmt::print(out_.get(), "{}\n", alert.payload);
       ++alerts_[{config_.rules->rules[alert.rule].info.id, std::string(NameOf(alert.status))}];
     }
-    for (const DeadLetter& dead : shard_->outbox().dead_letters) ++refused_[std::string(NameOf(dead.reason))];
+    for (const DeadLetter& dead : shard_->outbox().dead_letters)
+      ++refused_[std::string(NameOf(dead.reason))];
     if (!shard_->HasChanges() && !shard_->HasMoved()) return;
     shard_->OnCommitted();
-    if (shard_->customers().unsaved_bytes() > config_.daemon.memory_bytes / 4) (void)shard_->Save(0, now, "");
+    if (shard_->customers().unsaved_bytes() > config_.daemon.memory_bytes / 4)
+      (void)shard_->Save(0, now, "");
   }
 
   void Print() {
@@ -117,16 +126,20 @@ class Backtest {
                                      {"customers", shard_->customers_known()},
                                      {"until", FormatRfc3339(shard_->clock())},
                                      {"alerts", nlohmann::ordered_json::array()}};
-      for (const auto& [what, n] : alerts_) summary["alerts"].push_back({{"rule", what.first}, {"status", what.second}, {"count", n}});
+      for (const auto& [what, n] : alerts_)
+        summary["alerts"].push_back({{"rule", what.first}, {"status", what.second}, {"count", n}});
       fmt::print(to, "{}\n", summary.dump());
       return;
     }
-    fmt::print(to, "{} events of {} customers until {}", counters.applied + counters.late, shard_->customers_known(),
+    fmt::print(to, "{} events of {} customers until {}", counters.applied + counters.late,
+               shard_->customers_known(),
                shard_->clock() == EventTime::Min() ? "-" : FormatRfc3339(shard_->clock()));
-    fmt::print(to, " ({} late, {} repeated, {} after the end)\n", counters.late, counters.duplicates, after_until_);
+    fmt::print(to, " ({} late, {} repeated, {} after the end)\n", counters.late,
+               counters.duplicates, after_until_);
     for (const auto& [reason, n] : refused_) fmt::print(to, "  refused: {:<28}{:>10}\n", reason, n);
     if (alerts_.empty()) fmt::print(to, "  no alerts\n");
-    for (const auto& [what, n] : alerts_) fmt::print(to, "  {:<28}{:<10}{:>10}\n", what.first, what.second, n);
+    for (const auto& [what, n] : alerts_)
+      fmt::print(to, "  {:<28}{:<10}{:>10}\n", what.first, what.second, n);
   }
 
   const BacktestOptions& options_;

@@ -66,8 +66,8 @@ enum class ConfigUse : uint8_t {
   kBacktest,  // only what is watched matters
 };
 
-// Loads and checks the files; later ones override earlier ones. Error: all mistakes, one a line, each
-// as file:line:column: message; exit code kConfig.
+// Loads and checks the files; later ones override earlier ones. Error: all mistakes, one a line,
+// each as file:line:column: message; exit code kConfig.
 Result<LoadedConfig> LoadConfig(const std::vector<std::string>& files, ConfigUse use);
 
 // The names of the built-in presets.

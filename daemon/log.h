@@ -8,7 +8,8 @@
 
 namespace heartbeatd {
 
-// `level`: trace, debug, info, warn, error. `format`: text or json. Call once, before other threads.
+// `level`: trace, debug, info, warn, error. `format`: text or json. Call once, before other
+// threads.
 Status SetUpLogging(const std::string& level, const std::string& format);
 
 }  // namespace heartbeatd

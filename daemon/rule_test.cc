@@ -22,7 +22,9 @@ constexpr size_t kUnits = 1'000'000;
 constexpr int64_t kTimesMax = 100'000;
 
 // The text that an expectation is compared with.
-std::string TextOf(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string TextOf(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 // The value at "observed.count" in the alert's data, or one of the alert's own attributes.
 std::optional<std::string> Field(const Json& alert, const std::string& path) {
@@ -48,7 +50,9 @@ bool Matches(const Json& alert, const Node& expected) {
 
 std::string Describe(const Json& alert) {
   Json shown = alert["data"];
-  for (const char* key : {"version", "severity", "action", "labels", "annotations", "episode", "late_by", "detector", "threshold"}) shown.erase(key);
+  for (const char* key : {"version", "severity", "action", "labels", "annotations", "episode",
+                          "late_by", "detector", "threshold"})
+    shown.erase(key);
   return fmt::format("{} {}", TextOf(alert["time"]), shown.dump());
 }
 
@@ -64,8 +68,9 @@ class Test {
     top.Finish();
     if (config != nullptr) rules_ = Compile(*config, findings_);
     if (!findings_.ok()) return report_;
-    shard_ = std::make_unique<Shard>(ShardOptions{.topics = {"input"}, .rules = rules_, .time_source = TimeSource::kEvent}, MakeMemoryStore(),
-                                     ShardMeta{});
+    shard_ = std::make_unique<Shard>(
+        ShardOptions{.topics = {"input"}, .rules = rules_, .time_source = TimeSource::kEvent},
+        MakeMemoryStore(), ShardMeta{});
     for (const Node& step : steps->list) {
       Take(step);
       if (!findings_.ok()) break;
@@ -80,14 +85,17 @@ class Test {
     if (const std::optional<std::string> raw = step.Text("raw")) Send(*raw);
     if (const std::optional<std::string> to = step.Text("advance_to")) Advance(step, *to);
     if (const Node* expected = step.Child("expect")) Expect(*expected);
-    if (const Node* refused = step.Child("expect_refused")) ExpectRefused(*refused, step.Texts("expect_refused"));
+    if (const Node* refused = step.Child("expect_refused"))
+      ExpectRefused(*refused, step.Texts("expect_refused"));
     step.Finish();
   }
 
   std::optional<EventTime> Time(MapReader& reader, std::string_view key, const std::string& text) {
     std::optional<EventTime> time = ParseRfc3339(text);
     if (!time) time = ParseRfc3339(text + "T00:00:00Z");
-    if (!time) reader.ErrorAt(key, fmt::format("'{}' is no time: write 2026-03-01T00:00:00Z or 2026-03-01", text));
+    if (!time)
+      reader.ErrorAt(
+          key, fmt::format("'{}' is no time: write 2026-03-01T00:00:00Z or 2026-03-01", text));
     return time;
   }
 
@@ -97,9 +105,11 @@ class Test {
     const std::string id = event.Text("id", "");
     json["customer_id"] = event.Text("customer", "c1");
     json["type"] = event.Text("type", "purchase");
-    if (const std::optional<double> amount = event.Number("amount", -1e12, 1e12)) json["amount"] = *amount;
+    if (const std::optional<double> amount = event.Number("amount", -1e12, 1e12))
+      json["amount"] = *amount;
     if (const Node* properties = event.Child("properties")) {
-      for (const Node::Entry& entry : properties->map) json["properties"][entry.key] = entry.value.scalar;
+      for (const Node::Entry& entry : properties->map)
+        json["properties"][entry.key] = entry.value.scalar;
     }
     event.Required("at");
     std::optional<EventTime> at = Time(event, "at", event.Text("at", ""));
@@ -132,25 +142,32 @@ class Test {
   }
 
   void Collect() {
-    for (const OutgoingAlert& alert : shard_->outbox().alerts) alerts_.push_back(Json::parse(alert.payload));
-    for (const DeadLetter& dead : shard_->outbox().dead_letters) refused_.emplace_back(NameOf(dead.reason));
+    for (const OutgoingAlert& alert : shard_->outbox().alerts)
+      alerts_.push_back(Json::parse(alert.payload));
+    for (const DeadLetter& dead : shard_->outbox().dead_letters)
+      refused_.emplace_back(NameOf(dead.reason));
     shard_->OnCommitted();
-    if (Status saved = shard_->Save(0, now_, ""); !saved) findings_.Error(file_.place, saved.error().message);
+    if (Status saved = shard_->Save(0, now_, ""); !saved)
+      findings_.Error(file_.place, saved.error().message);
   }
 
   void Expect(const Node& expected) {
     std::vector<Json> left = std::exchange(alerts_, {});
     for (const Node& one : expected.list) {
-      const auto it = std::find_if(left.begin(), left.end(), [&](const Json& alert) { return Matches(alert, one); });
+      const auto it = std::find_if(left.begin(), left.end(),
+                                   [&](const Json& alert) { return Matches(alert, one); });
       if (it == left.end()) {
         std::string wanted;
-        for (const Node::Entry& entry : one.map) wanted += fmt::format(" {}: {}", entry.key, entry.value.scalar);
+        for (const Node::Entry& entry : one.map)
+          wanted += fmt::format(" {}: {}", entry.key, entry.value.scalar);
         report_.failures.push_back(fmt::format("{}: missing:{}", one.place.ToString(), wanted));
       } else {
         left.erase(it);
       }
     }
-    for (const Json& alert : left) report_.failures.push_back(fmt::format("{}: not expected: {}", expected.place.ToString(), Describe(alert)));
+    for (const Json& alert : left)
+      report_.failures.push_back(
+          fmt::format("{}: not expected: {}", expected.place.ToString(), Describe(alert)));
   }
 
   void ExpectRefused(const Node& node, std::vector<std::string> expected) {
@@ -158,8 +175,9 @@ class Test {
     std::sort(expected.begin(), expected.end());
     std::sort(found.begin(), found.end());
     if (expected != found) {
-      report_.failures.push_back(
-          fmt::format("{}: refused [{}], expected [{}]", node.place.ToString(), fmt::join(found, ", "), fmt::join(expected, ", ")));
+      report_.failures.push_back(fmt::format("{}: refused [{}], expected [{}]",
+                                             node.place.ToString(), fmt::join(found, ", "),
+                                             fmt::join(expected, ", ")));
     }
   }
 
@@ -182,7 +200,8 @@ Result<RuleTestReport> RunRuleTest(const std::string& path) {
   if (!file) return std::unexpected(std::move(file.error()));
   Findings findings;
   RuleTestReport report = Test(*file, findings).Run();
-  if (!findings.ok()) return Fail(fmt::format("{}", fmt::join(findings.errors(), "\n")), ExitCode::kConfig);
+  if (!findings.ok())
+    return Fail(fmt::format("{}", fmt::join(findings.errors(), "\n")), ExitCode::kConfig);
   return report;
 }
 

@@ -19,19 +19,27 @@ Result<StateDirectory> StateDirectory::Lock(const std::string& path) {
   std::error_code failure;
   std::filesystem::create_directories(path, failure);
   if (failure) {
-    return Fail(fmt::format("state.directory: cannot create {}: {}. Name a directory that this user may write to", path, failure.message()),
-                ExitCode::kConfig);
+    return Fail(
+        fmt::format(
+            "state.directory: cannot create {}: {}. Name a directory that this user may write to",
+            path, failure.message()),
+        ExitCode::kConfig);
   }
   const std::string file = path + "/lock";
   const int fd = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) {
-    return Fail(fmt::format("state.directory: cannot write {}: {}. Name a directory that this user may write to", file,
-                            std::generic_category().message(errno)),
-                ExitCode::kConfig);
+    return Fail(
+        fmt::format(
+            "state.directory: cannot write {}: {}. Name a directory that this user may write to",
+            file, std::generic_category().message(errno)),
+        ExitCode::kConfig);
   }
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     close(fd);
-    return Fail(fmt::format("state.directory: {} is in use by another heartbeatd: give each process its own", path), ExitCode::kTemporary);
+    return Fail(
+        fmt::format(
+            "state.directory: {} is in use by another heartbeatd: give each process its own", path),
+        ExitCode::kTemporary);
   }
   return StateDirectory(path, fd);
 }
@@ -55,7 +63,8 @@ Result<std::string> StateDirectory::InstanceName() {
   out.close();
   std::error_code failure;
   if (out) std::filesystem::rename(fresh, file, failure);
-  if (!out || failure) return Fail(fmt::format("state.directory: cannot write {}", file), ExitCode::kConfig);
+  if (!out || failure)
+    return Fail(fmt::format("state.directory: cannot write {}", file), ExitCode::kConfig);
   return name;
 }
 

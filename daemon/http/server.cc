@@ -30,7 +30,8 @@ struct HttpServer::Impl {
   int port = 0;
 };
 
-Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen, HttpSources sources) {
+Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
+                                                      HttpSources sources) {
   auto impl = std::make_unique<Impl>(std::move(sources));
   httplib::Server& server = impl->server;
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
@@ -41,8 +42,12 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
   server.Get("/metrics", [raw](const httplib::Request&, httplib::Response& response) {
     response.set_content(raw->sources.metrics.Text(), "text/plain; version=0.0.4; charset=utf-8");
   });
-  server.Get("/livez", [raw](const httplib::Request&, httplib::Response& response) { Answer(raw->sources.live(), response); });
-  server.Get("/readyz", [raw](const httplib::Request&, httplib::Response& response) { Answer(raw->sources.ready(), response); });
+  server.Get("/livez", [raw](const httplib::Request&, httplib::Response& response) {
+    Answer(raw->sources.live(), response);
+  });
+  server.Get("/readyz", [raw](const httplib::Request&, httplib::Response& response) {
+    Answer(raw->sources.ready(), response);
+  });
   server.Get("/", [](const httplib::Request&, httplib::Response& response) {
     response.set_content("heartbeatd: /metrics /livez /readyz\n", "text/plain; charset=utf-8");
   });
@@ -50,9 +55,12 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
   const size_t colon = listen.rfind(':');
   const std::string host = listen.substr(0, colon);
   const int wanted = std::stoi(listen.substr(colon + 1));
-  const int port = wanted == 0 ? server.bind_to_any_port(host) : (server.bind_to_port(host, wanted) ? wanted : -1);
+  const int port = wanted == 0 ? server.bind_to_any_port(host)
+                               : (server.bind_to_port(host, wanted) ? wanted : -1);
   if (port < 0) {
-    return Fail(fmt::format("http.listen: cannot listen on {}: is the port taken? Choose another, port 0 for any free one, or off", listen),
+    return Fail(fmt::format("http.listen: cannot listen on {}: is the port taken? Choose another, "
+                            "port 0 for any free one, or off",
+                            listen),
                 ExitCode::kConfig);
   }
   impl->port = port;

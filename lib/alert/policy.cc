@@ -10,7 +10,8 @@ using Action = Decision::Action;
 using Quiet = Decision::Quiet;
 
 Decision Nothing(Quiet quiet, EventTime next_due = EventTime::Never()) {
-  return {.action = Action::kNone, .quiet = quiet, .time = {}, .crossed = false, .next_due = next_due};
+  return {
+      .action = Action::kNone, .quiet = quiet, .time = {}, .crossed = false, .next_due = next_due};
 }
 
 // The episode has been true since starts_at: fires once `hold` is over.
@@ -22,7 +23,11 @@ Decision FireWhenHeld(const Policy& policy, EventTime now, Episode* episode) {
   episode->clear_since.reset();
   episode->muted = policy.active_from && episode->starts_at < *policy.active_from;
   if (episode->muted) return Nothing(Quiet::kBeforeActiveFrom);
-  return {.action = Action::kFire, .quiet = Quiet::kNone, .time = fires_at, .crossed = false, .next_due = EventTime::Never()};
+  return {.action = Action::kFire,
+          .quiet = Quiet::kNone,
+          .time = fires_at,
+          .crossed = false,
+          .next_due = EventTime::Never()};
 }
 
 Decision Cross(const Policy& policy, const Verdict& verdict, EventTime now, Episode* episode) {
@@ -65,20 +70,31 @@ Decision End(const Policy& policy, const Verdict& verdict, EventTime now, Episod
   const bool muted = episode->muted;
   Close(episode);
   if (muted) return Nothing(Quiet::kBeforeActiveFrom);
-  return {.action = Action::kResolve, .quiet = Quiet::kNone, .time = ends_at, .crossed = false, .next_due = EventTime::Never()};
+  return {.action = Action::kResolve,
+          .quiet = Quiet::kNone,
+          .time = ends_at,
+          .crossed = false,
+          .next_due = EventTime::Never()};
 }
 
 }  // namespace
 
 std::string_view NameOf(Decision::Quiet quiet) {
   switch (quiet) {
-    case Quiet::kNone: return "none";
-    case Quiet::kNoChange: return "no_change";
-    case Quiet::kPending: return "pending";
-    case Quiet::kCooldown: return "cooldown";
-    case Quiet::kOnce: return "once";
-    case Quiet::kBeforeActiveFrom: return "before_active_from";
-    case Quiet::kResolveHold: return "resolve_hold";
+    case Quiet::kNone:
+      return "none";
+    case Quiet::kNoChange:
+      return "no_change";
+    case Quiet::kPending:
+      return "pending";
+    case Quiet::kCooldown:
+      return "cooldown";
+    case Quiet::kOnce:
+      return "once";
+    case Quiet::kBeforeActiveFrom:
+      return "before_active_from";
+    case Quiet::kResolveHold:
+      return "resolve_hold";
   }
   __builtin_unreachable();
 }
@@ -86,7 +102,8 @@ std::string_view NameOf(Decision::Quiet quiet) {
 Decision Advance(const Policy& policy, const Verdict& verdict, EventTime now, Episode* episode) {
   switch (episode->phase) {
     case Phase::kClosed:
-      return verdict.condition == Condition::kFiring ? Cross(policy, verdict, now, episode) : Nothing(Quiet::kNoChange);
+      return verdict.condition == Condition::kFiring ? Cross(policy, verdict, now, episode)
+                                                     : Nothing(Quiet::kNoChange);
     case Phase::kWaiting:
       if (verdict.condition == Condition::kFiring) return Cross(policy, verdict, now, episode);
       Close(episode);
@@ -98,7 +115,8 @@ Decision Advance(const Policy& policy, const Verdict& verdict, EventTime now, Ep
     case Phase::kFiring:
       if (verdict.condition == Condition::kClear) return End(policy, verdict, now, episode);
       // Back before the end was held for long enough: the same episode, crossed anew.
-      if (episode->clear_since && verdict.condition == Condition::kFiring) episode->value = verdict.value;
+      if (episode->clear_since && verdict.condition == Condition::kFiring)
+        episode->value = verdict.value;
       episode->clear_since.reset();
       return Nothing(Quiet::kNoChange);
   }

@@ -2,9 +2,9 @@
 //
 //                   crossing                    hold over
 //        (closed) ------------> pending ---------------------> firing ---> (closed)
-//           |  ^                   |  condition ends: nothing     | clear for resolve.hold: resolved
-//           |  '-------------------'                              | instant: closes without an alert
-//           | crossing inside the cool-down                       |
+//           |  ^                   |  condition ends: nothing     | clear for resolve.hold:
+//           resolved |  '-------------------'                              | instant: closes
+//           without an alert | crossing inside the cool-down                       |
 //           '----------> waiting --- cool-down over, still true --> as a new crossing
 #pragma once
 
@@ -20,10 +20,10 @@ namespace heartbeatd {
 
 // Of one rule; constant after configuration.
 struct Policy {
-  Duration hold{0};          // must stay true this long before it fires
-  Duration resolve_hold{0};  // must stay clear this long before it is resolved
-  Duration cooldown{0};      // from a firing alert to the next crossing that counts
-  bool once = false;         // `reentry: once`: one episode per customer and key, ever
+  Duration hold{0};                      // must stay true this long before it fires
+  Duration resolve_hold{0};              // must stay clear this long before it is resolved
+  Duration cooldown{0};                  // from a firing alert to the next crossing that counts
+  bool once = false;                     // `reentry: once`: one episode per customer and key, ever
   std::optional<EventTime> active_from;  // earlier crossings build state and alert nobody
 };
 
@@ -33,13 +33,13 @@ struct Episode {
 
   std::string key;
   Phase phase = Phase::kClosed;
-  EventTime starts_at;         // kPending, kFiring: the crossing
-  double value = 0;            // Verdict::value at the crossing, the newest one of the episode
-  bool muted = false;          // kFiring: its alert was not sent (active_from), so its end is not either
-  bool instant = false;        // kFiring: has no end
+  EventTime starts_at;   // kPending, kFiring: the crossing
+  double value = 0;      // Verdict::value at the crossing, the newest one of the episode
+  bool muted = false;    // kFiring: its alert was not sent (active_from), so its end is not either
+  bool instant = false;  // kFiring: has no end
   std::optional<EventTime> clear_since;  // kFiring: within resolve_hold
-  std::optional<EventTime> last_fired;   // time of the newest firing alert, for cool-down and `once`
-  std::string evidence;        // kPending: the alert's numbers as of the crossing, JSON
+  std::optional<EventTime> last_fired;  // time of the newest firing alert, for cool-down and `once`
+  std::string evidence;                 // kPending: the alert's numbers as of the crossing, JSON
   bool operator==(const Episode&) const = default;
 
   // Nothing worth remembering.
@@ -49,12 +49,20 @@ struct Episode {
 struct Decision {
   enum class Action : uint8_t { kNone, kFire, kResolve };
   // Why nothing was sent, for `explain` and metrics; what was sent speaks for itself.
-  enum class Quiet : uint8_t { kNone, kNoChange, kPending, kCooldown, kOnce, kBeforeActiveFrom, kResolveHold };
+  enum class Quiet : uint8_t {
+    kNone,
+    kNoChange,
+    kPending,
+    kCooldown,
+    kOnce,
+    kBeforeActiveFrom,
+    kResolveHold
+  };
 
   Action action = Action::kNone;
   Quiet quiet = Quiet::kNone;
-  EventTime time;          // kFire, kResolve: when this edge was due
-  bool crossed = false;    // a new episode began now: its numbers must be taken
+  EventTime time;                           // kFire, kResolve: when this edge was due
+  bool crossed = false;                     // a new episode began now: its numbers must be taken
   EventTime next_due = EventTime::Never();  // when the policy itself wants to look again
 };
 

@@ -18,7 +18,9 @@ class JsonObject {
  public:
   void Text(std::string_view name, std::string_view value) {
     Name(name);
-    const bool plain = std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+    const bool plain = std::all_of(value.begin(), value.end(), [](char c) {
+      return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+    });
     if (plain) {
       out_ += '"';
       out_ += value;
@@ -57,16 +59,21 @@ class JsonObject {
 };
 
 std::string TextsOf(const std::map<std::string, std::string>& texts) {
-  return texts.empty() ? "{}" : nlohmann::json(texts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return texts.empty()
+             ? "{}"
+             : nlohmann::json(texts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace
 
-std::string_view NameOf(AlertStatus status) { return status == AlertStatus::kFiring ? "firing" : "resolved"; }
+std::string_view NameOf(AlertStatus status) {
+  return status == AlertStatus::kFiring ? "firing" : "resolved";
+}
 
 std::string AlertId(const AlertEdge& edge) {
-  return UuidOf({edge.app, edge.rule.id, edge.customer, edge.key, fmt::format("{}", edge.starts_at.ms()),
-                 NameOf(edge.status), fmt::format("{}", edge.n)});
+  return UuidOf({edge.app, edge.rule.id, edge.customer, edge.key,
+                 fmt::format("{}", edge.starts_at.ms()), NameOf(edge.status),
+                 fmt::format("{}", edge.n)});
 }
 
 std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
@@ -82,7 +89,8 @@ std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
   if (edge.instant) {
     data.Raw("episode", "null");
   } else {
-    data.Text("episode", UuidOf({edge.app, edge.rule.id, edge.customer, edge.key, fmt::to_string(edge.starts_at.ms())}));
+    data.Text("episode", UuidOf({edge.app, edge.rule.id, edge.customer, edge.key,
+                                 fmt::to_string(edge.starts_at.ms())}));
   }
   data.Text("starts_at", FormatRfc3339(edge.starts_at));
   if (edge.instant || edge.status == AlertStatus::kResolved) {
@@ -92,7 +100,8 @@ std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
   }
   data.Text("reason", NameOf(edge.reason));
   if (edge.evidence != nullptr) data.Members(edge.evidence->dump());
-  data.Text("late_by", FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by)));
+  data.Text("late_by",
+            FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by)));
   JsonObject customer;
   customer.Text("activity", NameOf(edge.activity));
   customer.Text("first_seen", FormatRfc3339(edge.first_seen));

@@ -36,11 +36,11 @@ struct AlertEdge {
   std::string_view customer;
   std::string_view key;
   EventTime starts_at;
-  EventTime time;   // when this edge was due; a resolved alert's `ends_at`
-  int n = 0;        // counts edges that are equal in all of the above within one evaluation
+  EventTime time;  // when this edge was due; a resolved alert's `ends_at`
+  int n = 0;       // counts edges that are equal in all of the above within one evaluation
   Reason reason = Reason::kNone;
   const nlohmann::ordered_json* evidence = nullptr;  // the detector's own fields: an object
-  Duration late_by{0};        // how long after `time` it was noticed
+  Duration late_by{0};                               // how long after `time` it was noticed
   Activity activity = Activity::kNone;
   EventTime first_seen;
   EventTime last_seen;

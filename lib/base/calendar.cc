@@ -9,9 +9,13 @@
 namespace heartbeatd {
 namespace {
 
-int64_t FloorDiv(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0); }
+int64_t FloorDiv(int64_t a, int64_t b) {
+  return a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0);
+}
 
-int32_t LocalDay(int64_t ms, int64_t offset_ms) { return static_cast<int32_t>(FloorDiv(ms + offset_ms, kMsPerDay)); }
+int32_t LocalDay(int64_t ms, int64_t offset_ms) {
+  return static_cast<int32_t>(FloorDiv(ms + offset_ms, kMsPerDay));
+}
 
 }  // namespace
 
@@ -25,7 +29,9 @@ Result<Calendar> Calendar::Make(const std::string& zone) {
   try {
     calendar.zone_ = std::make_shared<const Zone>(Zone{date::locate_zone(zone)});
   } catch (const std::exception&) {
-    return Fail(fmt::format("time zone '{}' is unknown: use an IANA name such as Europe/Berlin (package tzdata)", zone));
+    return Fail(fmt::format(
+        "time zone '{}' is unknown: use an IANA name such as Europe/Berlin (package tzdata)",
+        zone));
   }
   return calendar;
 }
@@ -42,7 +48,8 @@ const Calendar::Stretch& Calendar::StretchAt(int64_t ms) const {
     const int64_t begin_ms = clamp(info.begin);
     const date::sys_time<Duration> before{Duration(begin_ms - 1)};
     const int64_t offset_before_ms = zone_->tz->get_info(before).offset.count() * 1000;
-    cached_ = {begin_ms, clamp(info.end), info.offset.count() * 1000, LocalDay(begin_ms - 1, offset_before_ms)};
+    cached_ = {begin_ms, clamp(info.end), info.offset.count() * 1000,
+               LocalDay(begin_ms - 1, offset_before_ms)};
   }
   return cached_;
 }

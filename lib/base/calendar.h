@@ -11,10 +11,10 @@
 namespace heartbeatd {
 
 // Maps event times to local calendar days and back. A day is named by its number: days since
-// 1970-01-01 in the local calendar. Days are 23 or 25 hours long at changes of daylight saving time;
-// where a local midnight does not exist the day starts at the change, and where clocks go back over
-// midnight the day that had begun goes on: day numbers never go back, and every `t` lies in
-// [DayStart(DayOf(t)), DayStart(DayOf(t) + 1)).
+// 1970-01-01 in the local calendar. Days are 23 or 25 hours long at changes of daylight saving
+// time; where a local midnight does not exist the day starts at the change, and where clocks go
+// back over midnight the day that had begun goes on: day numbers never go back, and every `t` lies
+// in [DayStart(DayOf(t)), DayStart(DayOf(t) + 1)).
 //
 // The zone database's compiled files list changes up to 2037; after that the last offset goes on.
 //
@@ -31,8 +31,8 @@ class Calendar {
 
  private:
   struct Zone;
-  // The stretch [begin_ms, end_ms) over which the zone's offset is known to be offset_ms; first_day had
-  // already begun before it.
+  // The stretch [begin_ms, end_ms) over which the zone's offset is known to be offset_ms; first_day
+  // had already begun before it.
   struct Stretch {
     int64_t begin_ms = 0;
     int64_t end_ms = 0;

@@ -11,17 +11,23 @@ namespace heartbeatd {
 namespace {
 
 using Unit = std::pair<std::string_view, int64_t>;
-constexpr std::array<Unit, 6> kUnits = {
-    {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", kMsPerDay}, {"w", 7 * kMsPerDay}}};
+constexpr std::array<Unit, 6> kUnits = {{{"ms", 1},
+                                         {"s", 1000},
+                                         {"m", 60'000},
+                                         {"h", 3'600'000},
+                                         {"d", kMsPerDay},
+                                         {"w", 7 * kMsPerDay}}};
 
 }  // namespace
 
 Result<Duration> ParseDuration(std::string_view text) {
   const auto bad = [&] {
-    return Fail(fmt::format("'{}' is not a duration: write a number and one of ms, s, m, h, d, w, as in 28d", text));
+    return Fail(fmt::format(
+        "'{}' is not a duration: write a number and one of ms, s, m, h, d, w, as in 28d", text));
   };
   double value = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  const auto [end, failure] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   if (failure != std::errc() || !(value >= 0)) return bad();
   const std::string_view unit = text.substr(static_cast<size_t>(end - text.data()));
   if (unit.empty() && value == 0) return Duration(0);

@@ -38,12 +38,14 @@ size_t Distance(std::string_view a, std::string_view b) {
 std::string Place::ToString() const { return fmt::format("{}:{}:{}", file, line, column); }
 
 const Node* Node::Find(std::string_view key) const {
-  const auto it = std::find_if(map.begin(), map.end(), [&](const Entry& e) { return e.key == key; });
+  const auto it =
+      std::find_if(map.begin(), map.end(), [&](const Entry& e) { return e.key == key; });
   return it == map.end() ? nullptr : &it->value;
 }
 
 Node* Node::Find(std::string_view key) {
-  const auto it = std::find_if(map.begin(), map.end(), [&](const Entry& e) { return e.key == key; });
+  const auto it =
+      std::find_if(map.begin(), map.end(), [&](const Entry& e) { return e.key == key; });
   return it == map.end() ? nullptr : &it->value;
 }
 
@@ -109,11 +111,13 @@ std::optional<double> MapReader::Number(std::string_view key, double low, double
   if (child == nullptr) return {};
   const std::optional<double> value = ParseNumber(child->scalar);
   if (!value) {
-    findings_.Error(child->place, fmt::format("'{}' of {} must be a number, not '{}'", key, what_, child->scalar));
+    findings_.Error(child->place, fmt::format("'{}' of {} must be a number, not '{}'", key, what_,
+                                              child->scalar));
     return {};
   }
   if (*value < low || *value > high) {
-    findings_.Error(child->place, fmt::format("'{}' of {} must be from {} to {}, not {}", key, what_, low, high, child->scalar));
+    findings_.Error(child->place, fmt::format("'{}' of {} must be from {} to {}, not {}", key,
+                                              what_, low, high, child->scalar));
     return {};
   }
   return value;
@@ -124,7 +128,8 @@ double MapReader::Number(std::string_view key, double fallback, double low, doub
 }
 
 std::optional<int64_t> MapReader::Integer(std::string_view key, int64_t low, int64_t high) {
-  const std::optional<double> value = Number(key, static_cast<double>(low), static_cast<double>(high));
+  const std::optional<double> value =
+      Number(key, static_cast<double>(low), static_cast<double>(high));
   const Node* child = Child(key);
   if (!value || child == nullptr) return {};
   if (*value != std::floor(*value)) {
@@ -135,10 +140,12 @@ std::optional<int64_t> MapReader::Integer(std::string_view key, int64_t low, int
   const std::string& text = child->scalar;
   int64_t exact = 0;
   const auto [last, failure] = std::from_chars(text.data(), text.data() + text.size(), exact);
-  if (failure == std::errc() && last == text.data() + text.size() && exact >= low && exact <= high) return exact;
+  if (failure == std::errc() && last == text.data() + text.size() && exact >= low && exact <= high)
+    return exact;
   constexpr double kExactMax = 9007199254740992.0;
   if (std::abs(*value) <= kExactMax) return static_cast<int64_t>(*value);
-  ErrorAt(key, fmt::format("'{}' of {} must be from {} to {}, not {}", key, what_, low, high, text));
+  ErrorAt(key,
+          fmt::format("'{}' of {} must be from {} to {}, not {}", key, what_, low, high, text));
   return {};
 }
 
@@ -157,14 +164,17 @@ std::optional<Duration> MapReader::Time(std::string_view key) {
   return *value;
 }
 
-Duration MapReader::Time(std::string_view key, Duration fallback) { return Time(key).value_or(fallback); }
+Duration MapReader::Time(std::string_view key, Duration fallback) {
+  return Time(key).value_or(fallback);
+}
 
 bool MapReader::Flag(std::string_view key, bool fallback) {
   const Node* child = Scalar(key);
   if (child == nullptr) return fallback;
   if (child->scalar == "true") return true;
   if (child->scalar == "false") return false;
-  findings_.Error(child->place, fmt::format("'{}' of {} must be true or false, not '{}'", key, what_, child->scalar));
+  findings_.Error(child->place, fmt::format("'{}' of {} must be true or false, not '{}'", key,
+                                            what_, child->scalar));
   return fallback;
 }
 
@@ -174,20 +184,23 @@ std::vector<std::string> MapReader::Texts(std::string_view key) {
   if (child == nullptr) return out;
   if (child->kind == Node::Kind::kScalar) return {child->scalar};
   if (child->kind != Node::Kind::kList) {
-    findings_.Error(child->place, fmt::format("'{}' of {} must be a value or a list of values", key, what_));
+    findings_.Error(child->place,
+                    fmt::format("'{}' of {} must be a value or a list of values", key, what_));
     return out;
   }
   for (const Node& item : child->list) {
     if (item.kind == Node::Kind::kScalar) {
       out.push_back(item.scalar);
     } else {
-      findings_.Error(item.place, fmt::format("'{}' of {}: every item must be a single value", key, what_));
+      findings_.Error(item.place,
+                      fmt::format("'{}' of {}: every item must be a single value", key, what_));
     }
   }
   return out;
 }
 
-std::optional<size_t> MapReader::Choice(std::string_view key, std::initializer_list<std::string_view> choices) {
+std::optional<size_t> MapReader::Choice(std::string_view key,
+                                        std::initializer_list<std::string_view> choices) {
   const Node* child = Scalar(key);
   if (child == nullptr) return {};
   const auto it = std::find(choices.begin(), choices.end(), child->scalar);
@@ -202,7 +215,8 @@ void MapReader::Finish() {
   for (const Node::Entry& entry : node_->map) {
     if (known_.contains(entry.key)) continue;
     const std::vector<std::string> known(known_.begin(), known_.end());
-    findings_.Error(entry.place, fmt::format("unknown key '{}' in {}{}", entry.key, what_, DidYouMean(entry.key, known)));
+    findings_.Error(entry.place, fmt::format("unknown key '{}' in {}{}", entry.key, what_,
+                                             DidYouMean(entry.key, known)));
   }
 }
 

@@ -35,10 +35,10 @@ class Node {
 
   Kind kind = Kind::kNull;
   Place place;
-  std::string scalar;         // kScalar: its text
-  bool quoted = false;        // kScalar: written in quotes, hence a string even if it looks like a number
-  std::vector<Node> list;     // kList
-  std::vector<Entry> map;     // kMap
+  std::string scalar;   // kScalar: its text
+  bool quoted = false;  // kScalar: written in quotes, hence a string even if it looks like a number
+  std::vector<Node> list;  // kList
+  std::vector<Entry> map;  // kMap
 
   [[nodiscard]] const Node* Find(std::string_view key) const;
   Node* Find(std::string_view key);
@@ -53,8 +53,12 @@ struct Node::Entry {
 // All errors and warnings found so far, in the order in which they were found.
 class Findings {
  public:
-  void Error(const Place& place, const std::string& message) { errors_.push_back(place.ToString() + ": " + message); }
-  void Warn(const Place& place, const std::string& message) { warnings_.push_back(place.ToString() + ": " + message); }
+  void Error(const Place& place, const std::string& message) {
+    errors_.push_back(place.ToString() + ": " + message);
+  }
+  void Warn(const Place& place, const std::string& message) {
+    warnings_.push_back(place.ToString() + ": " + message);
+  }
   [[nodiscard]] bool ok() const { return errors_.empty(); }
   [[nodiscard]] const std::vector<std::string>& errors() const { return errors_; }
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
@@ -69,7 +73,8 @@ std::string DidYouMean(std::string_view word, const std::vector<std::string>& kn
 
 // Reads one map. Every getter notes its key as known; Finish() reports all others. A getter that
 // finds a value it cannot use reports it and returns the default, so reading goes on.
-// `node` may be null: then every key is absent. Keeps references: must not outlive node or findings.
+// `node` may be null: then every key is absent. Keeps references: must not outlive node or
+// findings.
 class MapReader {
  public:
   // `what` names the map in messages: "rule", "measure 'logins'".
@@ -94,12 +99,14 @@ class MapReader {
   // A scalar or a list of scalars.
   std::vector<std::string> Texts(std::string_view key);
   // One of `choices`: its index.
-  std::optional<size_t> Choice(std::string_view key, std::initializer_list<std::string_view> choices);
+  std::optional<size_t> Choice(std::string_view key,
+                               std::initializer_list<std::string_view> choices);
 
   // Reports keys that nobody asked for. Call once, after the last getter.
   void Finish();
 
-  void ErrorAt(std::string_view key, const std::string& message);  // at the key's value, or at the map
+  void ErrorAt(std::string_view key,
+               const std::string& message);  // at the key's value, or at the map
   [[nodiscard]] Findings& findings() { return findings_; }
   [[nodiscard]] Place place() const { return node_ != nullptr ? node_->place : Place{}; }
   [[nodiscard]] const std::string& what() const { return what_; }

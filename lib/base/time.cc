@@ -34,7 +34,8 @@ int FractionMs(std::string_view text, size_t* pos) {
 // The zone's offset in minutes, if `text` from `pos` to its end is a zone.
 std::optional<int> ZoneMinutes(std::string_view text, size_t pos) {
   if (pos + 1 == text.size() && (text[pos] == 'Z' || text[pos] == 'z')) return 0;
-  if (pos + 6 != text.size() || (text[pos] != '+' && text[pos] != '-') || text[pos + 3] != ':') return {};
+  if (pos + 6 != text.size() || (text[pos] != '+' && text[pos] != '-') || text[pos + 3] != ':')
+    return {};
   const int hours = Digits(text, pos + 1, 2);
   const int minutes = Digits(text, pos + 4, 2);
   if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) return {};
@@ -44,7 +45,8 @@ std::optional<int> ZoneMinutes(std::string_view text, size_t pos) {
 }  // namespace
 
 std::optional<EventTime> ParseRfc3339(std::string_view text) {
-  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':') return {};
+  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':')
+    return {};
   if (text[10] != 'T' && text[10] != 't' && text[10] != ' ') return {};
   const int year = Digits(text, 0, 4);
   const int month = Digits(text, 5, 2);
@@ -53,7 +55,8 @@ std::optional<EventTime> ParseRfc3339(std::string_view text) {
   const int minute = Digits(text, 14, 2);
   const int second = Digits(text, 17, 2);
   if (year < 0 || month < 0 || day < 0 || hour < 0 || minute < 0 || second < 0) return {};
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
+  const std::chrono::year_month_day date{std::chrono::year(year),
+                                         std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok() || hour > 23 || minute > 59 || second > 60) return {};
   size_t pos = 19;
@@ -79,9 +82,10 @@ std::string FormatRfc3339(EventTime t) {
   }
   const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(days))};
   const int64_t seconds = ms / 1000;
-  std::string out = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
-                                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                                seconds / 3600, seconds / 60 % 60, seconds % 60);
+  std::string out =
+      fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
+                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                  seconds / 3600, seconds / 60 % 60, seconds % 60);
   if (ms % 1000 != 0) out += fmt::format(".{:03}", ms % 1000);
   return out + "Z";
 }

@@ -32,7 +32,8 @@ class Instant {
   friend constexpr Instant operator+(Instant t, Duration d) {
     if (t == Never() || t == Min()) return t;
     int64_t out = 0;
-    if (__builtin_add_overflow(t.ms_, int64_t{d.count()}, &out)) return d.count() > 0 ? Never() : Min();
+    if (__builtin_add_overflow(t.ms_, int64_t{d.count()}, &out))
+      return d.count() > 0 ? Never() : Min();
     return Instant(out);
   }
   friend constexpr Instant operator-(Instant t, Duration d) { return t + (-d); }
@@ -51,7 +52,8 @@ constexpr EventTime AsEventTime(WallTime t) { return EventTime(t.ms()); }
 
 inline constexpr int64_t kMsPerDay = 86'400'000;
 
-// Years that an event may carry; beyond them arithmetic in milliseconds and calendars stops being safe.
+// Years that an event may carry; beyond them arithmetic in milliseconds and calendars stops being
+// safe.
 inline constexpr EventTime kEventTimeMin{-2'208'988'800'000};  // 1900-01-01
 inline constexpr EventTime kEventTimeMax{32'503'680'000'000};  // 3000-01-01
 

@@ -61,12 +61,15 @@ bool ReadMeasure(const state::Measure& from, MeasureState* to) {
   for (int i = 0; i < n; ++i) {
     Bucket& bucket = to->buckets[static_cast<size_t>(i)];
     index += from.bucket_index(i);
-    if (index < INT32_MIN || index > INT32_MAX || (i > 0 && from.bucket_index(i) <= 0)) return false;
+    if (index < INT32_MIN || index > INT32_MAX || (i > 0 && from.bucket_index(i) <= 0))
+      return false;
     bucket.index = static_cast<int32_t>(index);
     bucket.count = from.bucket_count(i);
     bucket.sum_micros = sums ? from.bucket_sum_micros(i) : 0;
     const uint32_t hashes = distincts ? from.bucket_distinct(i) : 0;
-    if (hashes > Bucket::kDistinctMax || next_hash + static_cast<int>(hashes) > from.distinct_size()) return false;
+    if (hashes > Bucket::kDistinctMax ||
+        next_hash + static_cast<int>(hashes) > from.distinct_size())
+      return false;
     for (uint32_t h = 0; h < hashes; ++h) {
       if (!bucket.distinct.Insert(from.distinct(next_hash++))) return false;
     }
@@ -121,7 +124,8 @@ template <typename Item>
 std::vector<size_t> ByKey(const std::vector<Item>& items) {
   std::vector<size_t> order(items.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return items[a].key < items[b].key; });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return items[a].key < items[b].key; });
   return order;
 }
 
@@ -150,11 +154,13 @@ void WriteMeta(const ShardMeta& from, state::Meta* to) {
 }
 
 Result<ShardMeta> ReadMeta(const state::Meta& from) {
-  if (from.format_version() == 0) return Fail("the shard's record has no format version", ExitCode::kBroken);
+  if (from.format_version() == 0)
+    return Fail("the shard's record has no format version", ExitCode::kBroken);
   if (from.format_version() > kFormatVersion) {
-    return Fail(fmt::format("the state has format {}, this heartbeatd reads up to {}: run a newer one", from.format_version(),
-                            kFormatVersion),
-                ExitCode::kBroken);
+    return Fail(
+        fmt::format("the state has format {}, this heartbeatd reads up to {}: run a newer one",
+                    from.format_version(), kFormatVersion),
+        ExitCode::kBroken);
   }
   ShardMeta to;
   to.clock = EventTime(from.clock_ms());
@@ -176,7 +182,8 @@ bool Parse(std::string_view bytes, google::protobuf::MessageLite* message) {
 
 class CustomerCodec::Impl {
  public:
-  explicit Impl(const RuleSet& rules) : rules_(rules), measure_order_(ByKey(rules.measures)), rule_order_(ByKey(rules.rules)) {}
+  explicit Impl(const RuleSet& rules)
+      : rules_(rules), measure_order_(ByKey(rules.measures)), rule_order_(ByKey(rules.rules)) {}
 
   void Encode(const CustomerState& state, std::string* bytes) {
     message_.Clear();
@@ -190,10 +197,12 @@ class CustomerCodec::Impl {
       life->set_since_day(state.lifecycle.since_day);
     }
     for (const size_t i : measure_order_) {
-      if (!state.measures[i].empty()) WriteMeasure(rules_.measures[i].key, state.measures[i], message_.add_measures());
+      if (!state.measures[i].empty())
+        WriteMeasure(rules_.measures[i].key, state.measures[i], message_.add_measures());
     }
     for (const size_t i : rule_order_) {
-      if (!state.rules[i].empty()) WriteRule(rules_.rules[i].key, state.rules[i], message_.add_rules());
+      if (!state.rules[i].empty())
+        WriteRule(rules_.rules[i].key, state.rules[i], message_.add_rules());
     }
     int64_t previous = 0;
     for (const RecentIds::Entry& entry : state.recent.entries()) {
@@ -210,7 +219,8 @@ class CustomerCodec::Impl {
   }
 
   Status Decode(std::string_view bytes, CustomerState* state) {
-    if (!Parse(bytes, &message_)) return Fail("a customer's state is not readable", ExitCode::kBroken);
+    if (!Parse(bytes, &message_))
+      return Fail("a customer's state is not readable", ExitCode::kBroken);
     *state = CustomerState{};
     state->first_seen = EventTime(message_.first_seen_ms());
     state->last_seen = EventTime(message_.last_seen_ms());
@@ -240,7 +250,8 @@ class CustomerCodec::Impl {
       state->recent.entries().push_back({message_.recent_ids(i), ms});
     }
     if (!ok) return Fail("a customer's state contradicts itself", ExitCode::kBroken);
-    state->lifecycle_due = NextSilence(rules_.lifecycle, state->measures[rules_.pulse], state->lifecycle);
+    state->lifecycle_due =
+        NextSilence(rules_.lifecycle, state->measures[rules_.pulse], state->lifecycle);
     return {};
   }
 
@@ -253,8 +264,12 @@ class CustomerCodec::Impl {
 
 CustomerCodec::CustomerCodec(const RuleSet& rules) : impl_(std::make_unique<Impl>(rules)) {}
 CustomerCodec::~CustomerCodec() = default;
-void CustomerCodec::Encode(const CustomerState& state, std::string* bytes) { impl_->Encode(state, bytes); }
-Status CustomerCodec::Decode(std::string_view bytes, CustomerState* state) { return impl_->Decode(bytes, state); }
+void CustomerCodec::Encode(const CustomerState& state, std::string* bytes) {
+  impl_->Encode(state, bytes);
+}
+Status CustomerCodec::Decode(std::string_view bytes, CustomerState* state) {
+  return impl_->Decode(bytes, state);
+}
 
 Result<EventTime> CustomerCodec::DueOf(std::string_view bytes) {
   state::Customer message;
@@ -285,7 +300,8 @@ std::string EncodeLocalMeta(const LocalMeta& meta) {
 
 Result<LocalMeta> DecodeLocalMeta(std::string_view bytes) {
   state::LocalMeta message;
-  if (!Parse(bytes, &message)) return Fail("the local store's record is not readable", ExitCode::kBroken);
+  if (!Parse(bytes, &message))
+    return Fail("the local store's record is not readable", ExitCode::kBroken);
   Result<ShardMeta> meta = ReadMeta(message.meta());
   if (!meta) return std::unexpected(std::move(meta.error()));
   return LocalMeta{.meta = std::move(*meta),

@@ -43,12 +43,12 @@ class CustomerCodec {
 
 // The shard's own record, part of every commit.
 struct ShardMeta {
-  EventTime clock = EventTime::Min();     // T
-  std::map<std::string, int64_t> next;    // next offset per input topic
+  EventTime clock = EventTime::Min();   // T
+  std::map<std::string, int64_t> next;  // next offset per input topic
   uint64_t rules_hash = 0;
   std::string changelog_id;
-  std::vector<int64_t> activity_ms;       // see Traffic in shard/traffic.h
-  uint64_t events = 0;                    // accepted ones, ever
+  std::vector<int64_t> activity_ms;  // see Traffic in shard/traffic.h
+  uint64_t events = 0;               // accepted ones, ever
   EventTime last_event = EventTime::Min();
   uint64_t customers = 0;
 };

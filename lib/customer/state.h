@@ -17,7 +17,9 @@ struct RuleState {
   EventTime due = EventTime::Never();  // when the rule wants to look again if no event comes
   std::string memory;                  // the detector's own
   std::vector<Episode> episodes;       // ascending by key
-  [[nodiscard]] bool empty() const { return due == EventTime::Never() && memory.empty() && episodes.empty(); }
+  [[nodiscard]] bool empty() const {
+    return due == EventTime::Never() && memory.empty() && episodes.empty();
+  }
 };
 
 // The newest event ids, to make a repeated one change nothing. A ring: the oldest goes first.

@@ -1,8 +1,9 @@
 // What a detector is: a pure function of one customer's state and a time that says firing, clear or
-// insufficient, why, and when its answer can change if no event comes. No clock, no I/O, no logging.
+// insufficient, why, and when its answer can change if no event comes. No clock, no I/O, no
+// logging.
 //
-// To add one: a file with a Make function (see dropping.cc), a row in detectors.cc, a test file. The
-// shard, the store and the alert policy know none of them by name.
+// To add one: a file with a Make function (see dropping.cc), a row in detectors.cc, a test file.
+// The shard, the store and the alert policy know none of them by name.
 #pragma once
 
 #include <functional>
@@ -29,8 +30,8 @@ enum class Condition : uint8_t {
   kFiring,
 };
 
-// A detector's answer for one key. Detectors of single conditions use the empty key; `follow_up` and
-// `deadline` one key per correlation id or date, so that several episodes can run at once.
+// A detector's answer for one key. Detectors of single conditions use the empty key; `follow_up`
+// and `deadline` one key per correlation id or date, so that several episodes can run at once.
 struct Verdict {
   std::string key;
   Condition condition = Condition::kInsufficient;
@@ -45,7 +46,7 @@ struct OpenEpisode {
   std::string_view key;
   bool firing = false;
   EventTime starts_at;
-  double value = 0;  // Verdict::value at the crossing
+  double value = 0;     // Verdict::value at the crossing
   bool ending = false;  // it has been said to be clear, and `resolve.hold` is not over
 };
 
@@ -55,13 +56,15 @@ struct Subject {
   std::span<const MeasureState> measures;  // parallel to measure_defs
   const Calendar& calendar;
   const LifecycleState& lifecycle;
-  const Event* event = nullptr;  // the event that is being applied (already in the measures), if any
-  bool late = false;             // that event came after `now` had passed it, or is a refund
+  const Event* event =
+      nullptr;        // the event that is being applied (already in the measures), if any
+  bool late = false;  // that event came after `now` had passed it, or is a refund
   EventTime now;
   std::span<const OpenEpisode> open;  // of this rule
-  bool quiet = true;    // nothing is remembered of any episode of this rule, open, waiting or cooling down
+  bool quiet =
+      true;  // nothing is remembered of any episode of this rule, open, waiting or cooling down
   EventTime due = EventTime::Never();  // what `evaluate` returned last, as far as it is still ahead
-  std::string* memory = nullptr;      // the detector's own bytes in the customer's state; may change
+  std::string* memory = nullptr;  // the detector's own bytes in the customer's state; may change
 };
 
 // A configured detector. Constant and thread-safe after Make.
@@ -92,12 +95,13 @@ struct DetectorContext {
   int Measure(MapReader& fields) const;
 };
 
-// One row of the table of detectors. `make` reads its own fields of the rule and reports mistakes to
-// the reader's findings; what it returns is used only if there were none.
+// One row of the table of detectors. `make` reads its own fields of the rule and reports mistakes
+// to the reader's findings; what it returns is used only if there were none.
 struct DetectorType {
   std::string_view name;
   Detector (*make)(MapReader& fields, const DetectorContext& context);
-  bool reads_resolve = false;  // has thresholds of its own under 'resolve', beside the policy's 'hold'
+  bool reads_resolve =
+      false;  // has thresholds of its own under 'resolve', beside the policy's 'hold'
 };
 
 // All there are; nullptr for an unknown name.

@@ -19,7 +19,8 @@ constexpr std::array kDetectors = {
 std::span<const DetectorType> AllDetectors() { return kDetectors; }
 
 const DetectorType* FindDetector(std::string_view name) {
-  const auto it = std::find_if(kDetectors.begin(), kDetectors.end(), [&](const auto& d) { return d.name == name; });
+  const auto it = std::find_if(kDetectors.begin(), kDetectors.end(),
+                               [&](const auto& d) { return d.name == name; });
   return it == kDetectors.end() ? nullptr : &*it;
 }
 
@@ -32,7 +33,8 @@ int DetectorContext::Measure(MapReader& fields) const {
     if (measures[i].name == *name) return static_cast<int>(i);
     known.push_back(measures[i].name);
   }
-  fields.ErrorAt("measure", fmt::format("there is no measure '{}'{}", *name, DidYouMean(*name, known)));
+  fields.ErrorAt("measure",
+                 fmt::format("there is no measure '{}'{}", *name, DidYouMean(*name, known)));
   return -1;
 }
 

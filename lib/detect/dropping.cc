@@ -1,6 +1,6 @@
 // The dropping detector: the newest closed window of a measure is clearly below the customer's own
-// earlier windows. Judged when a bucket closes, over closed buckets only: a running day in the window
-// would make it look short every night.
+// earlier windows. Judged when a bucket closes, over closed buckets only: a running day in the
+// window would make it look short every night.
 //
 // The exact test: k events in the window out of n in window and baseline together; if nothing had
 // changed, each would lie in the window with probability p0 = the window's share of the time, so
@@ -62,10 +62,14 @@ struct Dropping {
 
   [[nodiscard]] double Pick(const WindowTotals& totals) const {
     switch (value) {
-      case Value::kCount: return static_cast<double>(totals.count);
-      case Value::kSum: return Units(totals.sum_micros);
-      case Value::kDistinct: return static_cast<double>(totals.distinct);
-      case Value::kDays: return static_cast<double>(totals.days);
+      case Value::kCount:
+        return static_cast<double>(totals.count);
+      case Value::kSum:
+        return Units(totals.sum_micros);
+      case Value::kDistinct:
+        return static_cast<double>(totals.distinct);
+      case Value::kDays:
+        return static_cast<double>(totals.days);
     }
     __builtin_unreachable();
   }
@@ -87,7 +91,8 @@ struct Dropping {
       const int32_t begin = window_begin - i * width;
       picture.periods.push_back(Pick(TotalsOf(def, s.calendar, state, begin, begin + width)));
     }
-    picture.baseline_totals = TotalsOf(def, s.calendar, state, window_begin - periods * width, window_begin);
+    picture.baseline_totals =
+        TotalsOf(def, s.calendar, state, window_begin - periods * width, window_begin);
     return picture;
   }
 
@@ -116,7 +121,8 @@ struct Dropping {
     // As people count: 29 of 100 is 0.29, though 0.29 * 100 is a little less than 29 in binary.
     const double slack = 1e-9 * std::abs(limit);
     if (compare == Compare::kEach && !(picture.window < limit - slack)) return false;
-    if (compare != Compare::kEach && thresholds.ratio && !(picture.window <= limit + slack)) return false;
+    if (compare != Compare::kEach && thresholds.ratio && !(picture.window <= limit + slack))
+      return false;
     return !thresholds.p_value || PValue(picture) <= *thresholds.p_value;
   }
 
@@ -130,16 +136,19 @@ struct Dropping {
     return Reason::kNone;
   }
 
-  // The first close at which start(closing bucket) - start(bucket of the first event) >= observed_min.
+  // The first close at which start(closing bucket) - start(bucket of the first event) >=
+  // observed_min.
   [[nodiscard]] EventTime ObservedSince(const Subject& s) const {
     const MeasureDef& def = s.measure_defs[measure];
     const int32_t first = BucketOf(def.resolution, s.calendar, s.measures[measure].first);
-    if (def.resolution == Resolution::kDay && observed_min % LengthOf(def.resolution) == Duration(0)) {
+    if (def.resolution == Resolution::kDay &&
+        observed_min % LengthOf(def.resolution) == Duration(0)) {
       const auto days = static_cast<int32_t>(observed_min / LengthOf(def.resolution));
       return BucketStart(def.resolution, s.calendar, first + days + 1);
     }
     const EventTime start = BucketStart(def.resolution, s.calendar, first);
-    const int32_t closing = BucketOf(def.resolution, s.calendar, start + observed_min - Duration(1)) + 1;
+    const int32_t closing =
+        BucketOf(def.resolution, s.calendar, start + observed_min - Duration(1)) + 1;
     return BucketStart(def.resolution, s.calendar, closing + 1);
   }
 
@@ -169,10 +178,10 @@ struct Dropping {
       verdict.reason = Reason::kBelowBaseline;
     } else {
       verdict.condition = Condition::kClear;
-      verdict.reason = !firing                       ? Reason::kWithinLimits
-                       : s.late                      ? Reason::kCorrected
+      verdict.reason = !firing                        ? Reason::kWithinLimits
+                       : s.late                       ? Reason::kCorrected
                        : picture.window > open->value ? Reason::kRecovered
-                                                     : Reason::kBaselineFaded;
+                                                      : Reason::kBaselineFaded;
     }
     const bool idle = s.quiet && verdict.condition != Condition::kFiring;
     return idle ? NextFiring(s, picture) : NextClose(s, picture.end);
@@ -204,14 +213,15 @@ struct Dropping {
     return total < std::max<int64_t>(1, baseline_count_min);
   }
 
-  // The next close at which the rule fires if no event comes, or an earlier one; Never() if it does not.
-  // Most customers are looked at in every few weeks instead of every night.
+  // The next close at which the rule fires if no event comes, or an earlier one; Never() if it does
+  // not. Most customers are looked at in every few weeks instead of every night.
   [[nodiscard]] EventTime NextFiring(const Subject& s, Picture picture) const {
     const MeasureDef& def = s.measure_defs[measure];
     const EventTime observed = ObservedSince(s);
     while (true) {
       const int32_t next = NextCloseIndex(s, picture.end);
-      const EventTime changes = next == kNoClose ? EventTime::Never() : BucketStart(def.resolution, s.calendar, next);
+      const EventTime changes =
+          next == kNoClose ? EventTime::Never() : BucketStart(def.resolution, s.calendar, next);
       // What is missing may be time alone: then it fires at the close that completes it, if nothing
       // moves before.
       if (observed > s.now && observed < changes && MayFire(picture)) return observed;
@@ -239,12 +249,14 @@ struct Dropping {
   [[nodiscard]] int32_t NextCloseIndex(const Subject& s, int32_t end) const {
     int32_t next = kNoClose;
     for (const Bucket& bucket : s.measures[measure].buckets) {
-      // A bucket enters the window at the close bucket.index + 1, and moves on every `width` closes.
+      // A bucket enters the window at the close bucket.index + 1, and moves on every `width`
+      // closes.
       const int32_t entered = bucket.index + 1;
       const int32_t age = end - entered;
       int32_t moves = age < 0 ? 0 : age / width + 1;
       // A mean of counts or sums does not see moves from one period to the next.
-      if (moves > 1 && compare == Compare::kMean && value <= Value::kSum) moves = std::max(moves, periods + 1);
+      if (moves > 1 && compare == Compare::kMean && value <= Value::kSum)
+        moves = std::max(moves, periods + 1);
       if (moves <= periods + 1) next = std::min(next, entered + moves * width);
     }
     return next;
@@ -256,8 +268,12 @@ struct Dropping {
     const bool sums = def.sum != MeasureDef::Sum::kNone;
     const double n = periods;
     using Json = nlohmann::ordered_json;
-    Json observed{{"measure", def.name}, {"window", FormatDuration(window)}, {"count", picture.window_totals.count}};
-    Json baseline{{"window", FormatDuration(window * periods)}, {"periods", periods}, {"count", picture.baseline_totals.count}};
+    Json observed{{"measure", def.name},
+                  {"window", FormatDuration(window)},
+                  {"count", picture.window_totals.count}};
+    Json baseline{{"window", FormatDuration(window * periods)},
+                  {"periods", periods},
+                  {"count", picture.baseline_totals.count}};
     Json per_period{{"count", Rounded(static_cast<double>(picture.baseline_totals.count) / n)}};
     if (sums) {
       observed["sum"] = Units(picture.window_totals.sum_micros);
@@ -295,14 +311,18 @@ void ReadThresholds(MapReader& fields, Value value, Thresholds* out) {
   }
 }
 
-// An end that is harder to stay short of than the beginning would end every episode at the next look.
-void CheckResolve(MapReader& resolve, std::string_view key, const std::optional<double>& fire, const std::optional<double>& end) {
+// An end that is harder to stay short of than the beginning would end every episode at the next
+// look.
+void CheckResolve(MapReader& resolve, std::string_view key, const std::optional<double>& fire,
+                  const std::optional<double>& end) {
   if (!resolve.Has(key) || !end) return;
   if (!fire) {
-    resolve.ErrorAt(key, fmt::format("'{}' of {} needs '{}' in the rule itself", key, resolve.what(), key));
+    resolve.ErrorAt(
+        key, fmt::format("'{}' of {} needs '{}' in the rule itself", key, resolve.what(), key));
   } else if (*end < *fire) {
-    resolve.ErrorAt(key, fmt::format("'{}' of {} must be at least the rule's own {}: else an episode ends as soon as it has begun", key,
-                                     resolve.what(), *fire));
+    resolve.ErrorAt(key, fmt::format("'{}' of {} must be at least the rule's own {}: else an "
+                                     "episode ends as soon as it has begun",
+                                     key, resolve.what(), *fire));
   }
 }
 
@@ -310,15 +330,16 @@ void CheckResolve(MapReader& resolve, std::string_view key, const std::optional<
 int32_t Buckets(MapReader& fields, Duration window, Resolution resolution) {
   const Duration length = LengthOf(resolution);
   if (window <= Duration(0) || window % length != Duration(0)) {
-    fields.ErrorAt("window", fmt::format("window {} is no multiple of the measure's resolution {}", FormatDuration(window),
-                                         FormatDuration(length)));
+    fields.ErrorAt("window", fmt::format("window {} is no multiple of the measure's resolution {}",
+                                         FormatDuration(window), FormatDuration(length)));
     return 0;
   }
   constexpr int64_t kBucketsMax = 100'000;
   const int64_t buckets = window / length;
   if (buckets > kBucketsMax) {
-    fields.ErrorAt("window", fmt::format("window {} has more than {} buckets: choose a coarser resolution",
-                                         FormatDuration(window), kBucketsMax));
+    fields.ErrorAt("window",
+                   fmt::format("window {} has more than {} buckets: choose a coarser resolution",
+                               FormatDuration(window), kBucketsMax));
     return 0;
   }
   return static_cast<int32_t>(buckets);
@@ -329,18 +350,23 @@ int32_t Buckets(MapReader& fields, Duration window, Resolution resolution) {
 Detector MakeDropping(MapReader& fields, const DetectorContext& context) {
   Dropping dropping;
   const int measure = context.Measure(fields);
-  dropping.value = static_cast<Value>(fields.Choice("value", {"count", "sum", "distinct", "days"}).value_or(0));
+  dropping.value =
+      static_cast<Value>(fields.Choice("value", {"count", "sum", "distinct", "days"}).value_or(0));
   if (fields.Required("window") != nullptr) dropping.window = fields.Time("window", Duration(0));
   MapReader baseline(fields.Child("baseline"), "'baseline' of " + fields.what(), fields.findings());
   dropping.periods = static_cast<int32_t>(baseline.Integer("periods", 3, 1, kPeriodsMax));
-  dropping.compare = static_cast<Compare>(baseline.Choice("compare", {"mean", "each", "median"}).value_or(0));
+  dropping.compare =
+      static_cast<Compare>(baseline.Choice("compare", {"mean", "each", "median"}).value_or(0));
   baseline.Finish();
   if (fields.Has("compare")) {
-    dropping.compare = static_cast<Compare>(fields.Choice("compare", {"mean", "each", "median"}).value_or(0));
+    dropping.compare =
+        static_cast<Compare>(fields.Choice("compare", {"mean", "each", "median"}).value_or(0));
   }
   ReadThresholds(fields, dropping.value, &dropping.fire);
-  if (!dropping.fire.ratio && !dropping.fire.p_value && !fields.Has("ratio") && !fields.Has("p_value")) {
-    fields.ErrorAt("detector", fmt::format("{} needs 'ratio' or 'p_value', or both", fields.what()));
+  if (!dropping.fire.ratio && !dropping.fire.p_value && !fields.Has("ratio") &&
+      !fields.Has("p_value")) {
+    fields.ErrorAt("detector",
+                   fmt::format("{} needs 'ratio' or 'p_value', or both", fields.what()));
   }
   dropping.resolve = dropping.fire;
   if (const Node* resolve = fields.Child("resolve")) {
@@ -364,15 +390,20 @@ Detector MakeDropping(MapReader& fields, const DetectorContext& context) {
     fields.ErrorAt("value", fmt::format("'value: sum' needs 'sum' in measure '{}'", def.name));
   }
   if (dropping.value == Value::kDistinct && def.distinct_property == EventSchema::kUnknown) {
-    fields.ErrorAt("value", fmt::format("'value: distinct' needs 'distinct' in measure '{}'", def.name));
+    fields.ErrorAt("value",
+                   fmt::format("'value: distinct' needs 'distinct' in measure '{}'", def.name));
   }
   dropping.width = Buckets(fields, dropping.window, def.resolution);
   if (dropping.width == 0) return detector;
   int32_t& needed = context.buckets_needed[dropping.measure];
   needed = std::max(needed, dropping.width * (dropping.periods + 1));
   detector.measures = {measure};
-  detector.evaluate = [dropping](const Subject& s, std::vector<Verdict>* v) { return dropping.Evaluate(s, v); };
-  detector.explain = [dropping](const Subject& s, const Verdict& v) { return dropping.Explain(s, v); };
+  detector.evaluate = [dropping](const Subject& s, std::vector<Verdict>* v) {
+    return dropping.Evaluate(s, v);
+  };
+  detector.explain = [dropping](const Subject& s, const Verdict& v) {
+    return dropping.Explain(s, v);
+  };
   return detector;
 }
 

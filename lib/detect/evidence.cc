@@ -14,6 +14,8 @@ double Rounded(double value) {
   return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr);
 }
 
-double Units(int64_t micros) { return static_cast<double>(micros) / static_cast<double>(kMicrosPerUnit); }
+double Units(int64_t micros) {
+  return static_cast<double>(micros) / static_cast<double>(kMicrosPerUnit);
+}
 
 }  // namespace heartbeatd

@@ -37,7 +37,8 @@ struct Silence {
     }
     const EventTime due = Due(state);
     const OpenEpisode* open = subject.open.empty() ? nullptr : &subject.open.front();
-    // The last event as of the crossing tells whether one has come since, of which nobody knows yet.
+    // The last event as of the crossing tells whether one has come since, of which nobody knows
+    // yet.
     verdict.value = static_cast<double>(state.last.ms());
     const bool ended = open != nullptr && open->value != verdict.value && !open->ending;
     if (due <= subject.now && !ended) {
@@ -47,10 +48,12 @@ struct Silence {
       return EventTime::Never();
     }
     verdict.condition = Condition::kClear;
-    // The event that ends it lies after the crossing; one from before it shows that the customer was
-    // never silent for so long.
+    // The event that ends it lies after the crossing; one from before it shows that the customer
+    // was never silent for so long.
     const bool corrected = open != nullptr && state.last < open->starts_at;
-    verdict.reason = open == nullptr ? Reason::kStillActive : corrected ? Reason::kCorrected : Reason::kActivityResumed;
+    verdict.reason = open == nullptr ? Reason::kStillActive
+                     : corrected     ? Reason::kCorrected
+                                     : Reason::kActivityResumed;
     verdict.since = corrected || open == nullptr ? subject.now : state.last;
     // A late event may leave the next crossing in the past too: it is judged right after this end.
     return std::max(due, subject.now + Duration(1));
@@ -60,7 +63,8 @@ struct Silence {
     return static_cast<double>((t - state.last).count()) / static_cast<double>(kMsPerDay);
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& subject, const Verdict& verdict) const {
+  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& subject,
+                                               const Verdict& verdict) const {
     const MeasureState& state = subject.measures[measure];
     const double silent_days = std::max(0.0, DaysSince(state, verdict.since));
     nlohmann::ordered_json out;
@@ -87,9 +91,11 @@ Detector MakeSilence(MapReader& fields, const DetectorContext& context) {
   Silence silence;
   const int measure = context.Measure(fields);
   silence.after = fields.Time("after");
-  if (silence.after && *silence.after <= Duration(0)) fields.ErrorAt("after", "'after' must be longer than 0");
+  if (silence.after && *silence.after <= Duration(0))
+    fields.ErrorAt("after", "'after' must be longer than 0");
   if (silence.after && fields.Has("false_alerts")) {
-    fields.ErrorAt("false_alerts", "'false_alerts' and 'after' exclude each other: give one of them");
+    fields.ErrorAt("false_alerts",
+                   "'false_alerts' and 'after' exclude each other: give one of them");
   }
   constexpr double kTiny = 1e-9;
   silence.false_alerts = fields.Number("false_alerts", 0.05, kTiny, 1.0);
@@ -110,14 +116,21 @@ Detector MakeSilence(MapReader& fields, const DetectorContext& context) {
   silence.measure = static_cast<size_t>(measure);
   if (!gap_days) gap_days = context.measures[silence.measure].population_gap_days;
   if (!gap_days && !silence.after) {
-    fields.ErrorAt("measure", fmt::format("{} needs to know how long customers usually pause: give 'population_gap' to the "
-                                          "rule or to measure '{}', name a preset, or use 'after'",
-                                          fields.what(), context.measures[silence.measure].name));
+    fields.ErrorAt(
+        "measure",
+        fmt::format(
+            "{} needs to know how long customers usually pause: give 'population_gap' to the "
+            "rule or to measure '{}', name a preset, or use 'after'",
+            fields.what(), context.measures[silence.measure].name));
   }
   silence.population_gap_days = gap_days.value_or(1);
   detector.measures = {measure};
-  detector.evaluate = [silence](const Subject& s, std::vector<Verdict>* v) { return silence.Evaluate(s, v); };
-  detector.explain = [silence](const Subject& s, const Verdict& v) { return silence.Explain(s, v); };
+  detector.evaluate = [silence](const Subject& s, std::vector<Verdict>* v) {
+    return silence.Evaluate(s, v);
+  };
+  detector.explain = [silence](const Subject& s, const Verdict& v) {
+    return silence.Explain(s, v);
+  };
   return detector;
 }
 

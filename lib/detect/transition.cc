@@ -17,8 +17,9 @@ struct Transition {
   std::vector<Activity> to;    // empty: any
 
   [[nodiscard]] bool Wants(const LifecycleState& life) const {
-    const bool from_ok = from.empty() ? life.previous != Activity::kNone
-                                      : std::find(from.begin(), from.end(), life.previous) != from.end();
+    const bool from_ok = from.empty()
+                             ? life.previous != Activity::kNone
+                             : std::find(from.begin(), from.end(), life.previous) != from.end();
     return from_ok && (to.empty() || std::find(to.begin(), to.end(), life.activity) != to.end());
   }
 
@@ -44,7 +45,9 @@ struct Transition {
   }
 
   [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict&) const {
-    return {{"dimension", "activity"}, {"from", NameOf(s.lifecycle.previous)}, {"to", NameOf(s.lifecycle.activity)}};
+    return {{"dimension", "activity"},
+            {"from", NameOf(s.lifecycle.previous)},
+            {"to", NameOf(s.lifecycle.activity)}};
   }
 };
 
@@ -54,7 +57,8 @@ std::vector<Activity> ReadActivities(MapReader& fields, std::string_view key) {
     if (const std::optional<Activity> activity = ActivityOf(name)) {
       out.push_back(*activity);
     } else {
-      fields.ErrorAt(key, fmt::format("'{}' of {}: '{}' is no activity; there are none (before the first event), new, active, "
+      fields.ErrorAt(key, fmt::format("'{}' of {}: '{}' is no activity; there are none (before the "
+                                      "first event), new, active, "
                                       "at_risk, dormant, lost and reactivated",
                                       key, fields.what(), name));
     }
@@ -70,15 +74,24 @@ Detector MakeTransition(MapReader& fields, const DetectorContext&) {
   transition.from = ReadActivities(fields, "from");
   transition.to = ReadActivities(fields, "to");
   if (!transition.from.empty() && !transition.to.empty()) {
-    const bool possible = std::any_of(transition.from.begin(), transition.from.end(), [&](Activity from) {
-      return std::any_of(transition.to.begin(), transition.to.end(), [&](Activity to) { return IsLegal(from, to); });
-    });
-    if (!possible) fields.ErrorAt("to", fmt::format("{}: no customer ever moves from any of 'from' to any of 'to'", fields.what()));
+    const bool possible =
+        std::any_of(transition.from.begin(), transition.from.end(), [&](Activity from) {
+          return std::any_of(transition.to.begin(), transition.to.end(),
+                             [&](Activity to) { return IsLegal(from, to); });
+        });
+    if (!possible)
+      fields.ErrorAt("to",
+                     fmt::format("{}: no customer ever moves from any of 'from' to any of 'to'",
+                                 fields.what()));
   }
   Detector detector;
   detector.on_lifecycle = true;
-  detector.evaluate = [transition](const Subject& s, std::vector<Verdict>* v) { return transition.Evaluate(s, v); };
-  detector.explain = [transition](const Subject& s, const Verdict& v) { return transition.Explain(s, v); };
+  detector.evaluate = [transition](const Subject& s, std::vector<Verdict>* v) {
+    return transition.Evaluate(s, v);
+  };
+  detector.explain = [transition](const Subject& s, const Verdict& v) {
+    return transition.Explain(s, v);
+  };
   return detector;
 }
 

@@ -32,15 +32,22 @@ int StepDown(Activity activity) {
   switch (activity) {
     case A::kNew:
     case A::kActive:
-    case A::kReactivated: return 0;
-    case A::kAtRisk: return 1;
-    case A::kDormant: return 2;
-    default: return -1;
+    case A::kReactivated:
+      return 0;
+    case A::kAtRisk:
+      return 1;
+    case A::kDormant:
+      return 2;
+    default:
+      return -1;
   }
 }
 
 void MoveTo(Activity to, EventTime at, const MeasureState& pulse, LifecycleState* state) {
-  *state = {.activity = to, .previous = state->activity, .since = at, .since_day = pulse.cadence.last_day};
+  *state = {.activity = to,
+            .previous = state->activity,
+            .since = at,
+            .since_day = pulse.cadence.last_day};
 }
 
 }  // namespace
@@ -62,13 +69,24 @@ bool OnPulse(const MeasureState& pulse, EventTime at, EventTime now, LifecycleSt
   const bool rhythm = pulse.cadence.days >= LifecycleConfig::kNewDays;
   Activity to = state->activity;
   switch (state->activity) {
-    case A::kNone: to = A::kNew; break;
-    case A::kNew: to = rhythm ? A::kActive : A::kNew; break;
-    case A::kAtRisk: to = rhythm ? A::kActive : A::kNew; break;
+    case A::kNone:
+      to = A::kNew;
+      break;
+    case A::kNew:
+      to = rhythm ? A::kActive : A::kNew;
+      break;
+    case A::kAtRisk:
+      to = rhythm ? A::kActive : A::kNew;
+      break;
     case A::kDormant:
-    case A::kLost: to = A::kReactivated; break;
-    case A::kReactivated: to = pulse.cadence.last_day > state->since_day ? A::kActive : A::kReactivated; break;
-    case A::kActive: break;
+    case A::kLost:
+      to = A::kReactivated;
+      break;
+    case A::kReactivated:
+      to = pulse.cadence.last_day > state->since_day ? A::kActive : A::kReactivated;
+      break;
+    case A::kActive:
+      break;
   }
   if (to == state->activity) return false;
   const bool corrects = state->activity != A::kNone && at < state->since;
@@ -76,25 +94,29 @@ bool OnPulse(const MeasureState& pulse, EventTime at, EventTime now, LifecycleSt
   return true;
 }
 
-EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse, const LifecycleState& state) {
+EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse,
+                      const LifecycleState& state) {
   const int step = StepDown(state.activity);
   if (step < 0 || pulse.count == 0) return EventTime::Never();
   if (config.after[step]) return pulse.last + *config.after[step];
   if (pulse.cadence.days >= LifecycleConfig::kNewDays) {
-    return LapseTime(pulse.cadence, config.population_gap_days, LapseThreshold(config.false_alerts[step]), pulse.last,
-                     config.horizon);
+    return LapseTime(pulse.cadence, config.population_gap_days,
+                     LapseThreshold(config.false_alerts[step]), pulse.last, config.horizon);
   }
   const double days = config.new_gaps[step] * config.population_gap_days;
-  const double ms = std::min(days * static_cast<double>(kMsPerDay), static_cast<double>(config.horizon.count()));
+  const double ms =
+      std::min(days * static_cast<double>(kMsPerDay), static_cast<double>(config.horizon.count()));
   return pulse.last + Duration(std::max<int64_t>(1, std::llround(ms)));
 }
 
-bool OnSilence(const LifecycleConfig& config, const MeasureState& pulse, EventTime now, LifecycleState* state) {
+bool OnSilence(const LifecycleConfig& config, const MeasureState& pulse, EventTime now,
+               LifecycleState* state) {
   const EventTime due = NextSilence(config, pulse, *state);
   if (due > now) return false;
   static constexpr std::array<Activity, 3> kDown = {A::kAtRisk, A::kDormant, A::kLost};
   const auto step = static_cast<size_t>(StepDown(state->activity));
-  // Never before the step above it: with the horizon, or thresholds edited, several may fall together.
+  // Never before the step above it: with the horizon, or thresholds edited, several may fall
+  // together.
   MoveTo(kDown[step], std::max(due, state->since), pulse, state);
   return true;
 }

@@ -1,5 +1,5 @@
-// A customer's activity: new, active, at_risk, dormant, lost, reactivated. The legal transitions are
-// a table; time moves a customer down by the lapse score (or fixed days), an event moves it up.
+// A customer's activity: new, active, at_risk, dormant, lost, reactivated. The legal transitions
+// are a table; time moves a customer down by the lapse score (or fixed days), an event moves it up.
 //
 //            event                      silence                silence          silence
 //   (none) --------> new --4th day--> active --------> at_risk --------> dormant --------> lost
@@ -43,21 +43,25 @@ struct LifecycleConfig {
 struct LifecycleState {
   Activity activity = Activity::kNone;
   Activity previous = Activity::kNone;
-  EventTime since;     // of `activity`; meaningless while it is kNone
-  int32_t since_day = 0;  // the pulse's activity day at that time: tells a new one for reactivated -> active
+  EventTime since;  // of `activity`; meaningless while it is kNone
+  int32_t since_day =
+      0;  // the pulse's activity day at that time: tells a new one for reactivated -> active
   bool operator==(const LifecycleState&) const = default;
 };
 
-// An event of the pulse, already applied to `pulse`, has come: `at` is its own time, `now` the shard's
-// clock. A late one from before the newest event says nothing new of the customer's silence; one from
-// before the present activity began corrects it as of now. Returns true if the activity changed.
+// An event of the pulse, already applied to `pulse`, has come: `at` is its own time, `now` the
+// shard's clock. A late one from before the newest event says nothing new of the customer's
+// silence; one from before the present activity began corrects it as of now. Returns true if the
+// activity changed.
 bool OnPulse(const MeasureState& pulse, EventTime at, EventTime now, LifecycleState* state);
 
 // When silence changes the activity next, if no event comes; Never() if it does not.
-EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse, const LifecycleState& state);
+EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse,
+                      const LifecycleState& state);
 
-// Takes at most one step down that is due at or before `now`; true if it did. `state->since` is then
-// the moment at which it was due.
-bool OnSilence(const LifecycleConfig& config, const MeasureState& pulse, EventTime now, LifecycleState* state);
+// Takes at most one step down that is due at or before `now`; true if it did. `state->since` is
+// then the moment at which it was due.
+bool OnSilence(const LifecycleConfig& config, const MeasureState& pulse, EventTime now,
+               LifecycleState* state);
 
 }  // namespace heartbeatd

@@ -7,7 +7,9 @@
 namespace heartbeatd {
 namespace {
 
-double Level(double t_days, double expected) { return std::log10(std::max(0.5, std::min(t_days, expected))); }
+double Level(double t_days, double expected) {
+  return std::log10(std::max(0.5, std::min(t_days, expected)));
+}
 
 // The smallest t in (0, m] with score(t) >= threshold, given that score(m) is.
 double Bisect(const Cadence& cadence, double m0, double threshold, double m) {
@@ -22,7 +24,9 @@ double Bisect(const Cadence& cadence, double m0, double threshold, double m) {
 
 }  // namespace
 
-double LapseThreshold(double false_alerts_per_week) { return -std::log10(false_alerts_per_week / 7); }
+double LapseThreshold(double false_alerts_per_week) {
+  return -std::log10(false_alerts_per_week / 7);
+}
 
 double ExpectedGapDays(const Cadence& cadence, double population_gap_days) {
   return (2 * population_gap_days + cadence.s) / (2 + cadence.x);
@@ -34,8 +38,8 @@ double LapseScore(const Cadence& cadence, double population_gap_days, double t_d
          Level(t_days, ExpectedGapDays(cadence, population_gap_days));
 }
 
-EventTime LapseTime(const Cadence& cadence, double population_gap_days, double threshold, EventTime last,
-                    Duration horizon) {
+EventTime LapseTime(const Cadence& cadence, double population_gap_days, double threshold,
+                    EventTime last, Duration horizon) {
   const double b = population_gap_days + cadence.s;
   const double m = ExpectedGapDays(cadence, population_gap_days);
   // Solves the score for t >= m, where its second term is constant.

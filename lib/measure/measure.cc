@@ -15,9 +15,9 @@ int64_t FloorDiv(int64_t a, int64_t b) { return a / b - (a % b != 0 && a < 0 ? 1
 
 bool Counts(const MeasureDef& def, const Event& event) {
   // `types` holds numbers of the schema only, so a type that it does not name matches none of them.
-  const bool type = def.types.empty()
-                        ? IsPulse(event.builtin)
-                        : std::find(def.types.begin(), def.types.end(), event.type) != def.types.end();
+  const bool type = def.types.empty() ? IsPulse(event.builtin)
+                                      : std::find(def.types.begin(), def.types.end(), event.type) !=
+                                            def.types.end();
   return type && Matches(def.where, event);
 }
 
@@ -93,9 +93,12 @@ bool HashSet::operator==(const HashSet& other) const {
 
 Duration LengthOf(Resolution resolution) {
   switch (resolution) {
-    case Resolution::kDay: return std::chrono::hours(24);
-    case Resolution::kHour: return std::chrono::hours(1);
-    case Resolution::kMinute: return std::chrono::minutes(1);
+    case Resolution::kDay:
+      return std::chrono::hours(24);
+    case Resolution::kHour:
+      return std::chrono::hours(1);
+    case Resolution::kMinute:
+      return std::chrono::minutes(1);
   }
   __builtin_unreachable();
 }
@@ -103,8 +106,8 @@ Duration LengthOf(Resolution resolution) {
 bool Matches(const std::vector<PropertyMatch>& where, const Event& event) {
   return std::all_of(where.begin(), where.end(), [&](const PropertyMatch& match) {
     const Property* property = event.Find(match.property);
-    return property != nullptr &&
-           std::find(match.any_of.begin(), match.any_of.end(), property->text) != match.any_of.end();
+    return property != nullptr && std::find(match.any_of.begin(), match.any_of.end(),
+                                            property->text) != match.any_of.end();
   });
 }
 
@@ -116,8 +119,10 @@ bool IsPulse(BuiltinType type) {
     case BuiltinType::kSupport:
     case BuiltinType::kFeedback:
     case BuiltinType::kContract:
-    case BuiltinType::kSubscription: return false;
-    default: return true;
+    case BuiltinType::kSubscription:
+      return false;
+    default:
+      return true;
   }
 }
 
@@ -142,8 +147,9 @@ Applied Apply(const MeasureDef& def, const Calendar& calendar, const Event& even
   Applied applied;
   const bool counts = Counts(def, event);
   // A measure of refunds counts them like any other event.
-  const bool refund = !counts && event.builtin == BuiltinType::kRefund && def.sum == MeasureDef::Sum::kAmount &&
-                      event.amount_micros.has_value() && Matches(def.where, event);
+  const bool refund = !counts && event.builtin == BuiltinType::kRefund &&
+                      def.sum == MeasureDef::Sum::kAmount && event.amount_micros.has_value() &&
+                      Matches(def.where, event);
   if (!refund && !counts) return applied;
   applied.touched = true;
   applied.counted = counts;
@@ -180,8 +186,8 @@ Applied Apply(const MeasureDef& def, const Calendar& calendar, const Event& even
   return applied;
 }
 
-WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const MeasureState& state, int32_t from,
-                      int32_t to) {
+WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const MeasureState& state,
+                      int32_t from, int32_t to) {
   WindowTotals totals;
   std::set<uint32_t> distinct;
   int32_t last_day = std::numeric_limits<int32_t>::min();

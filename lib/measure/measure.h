@@ -3,8 +3,8 @@
 //
 // A measure keeps sparse buckets of calendar days, hours or minutes, lifetime totals, and the
 // customer's cadence: statistics of the gaps between activity days, from which the lapse score
-// (lapse.h) is computed. Everything here is a pure function of its arguments; nothing is thread-safe
-// beyond that, and a Calendar carries a cache, so use one per thread.
+// (lapse.h) is computed. Everything here is a pure function of its arguments; nothing is
+// thread-safe beyond that, and a Calendar carries a cache, so use one per thread.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ enum class Resolution : uint8_t { kDay, kHour, kMinute };
 // The length of one bucket; of a nominal one for kDay.
 Duration LengthOf(Resolution resolution);
 
-// One property's condition: its canonical text is one of `any_of`. A missing property never matches.
+// One property's condition: its canonical text is one of `any_of`. A missing property never
+// matches.
 struct PropertyMatch {
   int property = EventSchema::kUnknown;
   std::vector<std::string> any_of;
@@ -64,12 +65,14 @@ struct Cadence {
   bool operator==(const Cadence&) const = default;
 };
 
-// Hashes in ascending order. One pointer wide while empty, as almost all of them are: buckets are what
-// most of a customer's memory goes to.
+// Hashes in ascending order. One pointer wide while empty, as almost all of them are: buckets are
+// what most of a customer's memory goes to.
 class HashSet {
  public:
   HashSet() = default;
-  HashSet(const HashSet& other) : hashes_(other.hashes_ ? std::make_unique<std::vector<uint32_t>>(*other.hashes_) : nullptr) {}
+  HashSet(const HashSet& other)
+      : hashes_(other.hashes_ ? std::make_unique<std::vector<uint32_t>>(*other.hashes_) : nullptr) {
+  }
   HashSet(HashSet&&) noexcept = default;
   HashSet& operator=(const HashSet& other) { return *this = HashSet(other); }
   HashSet& operator=(HashSet&&) noexcept = default;
@@ -117,8 +120,8 @@ EventTime BucketStart(Resolution resolution, const Calendar& calendar, int32_t i
 
 // What applying an event did.
 struct Applied {
-  bool touched = false;          // the measure's state changed
-  bool counted = false;          // by an event of the measure, not by a refund that takes money from it
+  bool touched = false;  // the measure's state changed
+  bool counted = false;  // by an event of the measure, not by a refund that takes money from it
   bool beyond_retention = false;  // too late for its bucket: totals only
   bool distinct_saturated = false;
 };
@@ -137,8 +140,8 @@ struct WindowTotals {
   int64_t distinct = 0;
   int64_t days = 0;  // calendar days with an event
 };
-WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const MeasureState& state, int32_t from,
-                      int32_t to);
+WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const MeasureState& state,
+                      int32_t from, int32_t to);
 
 // a + b, at the ends of int64 instead of beyond them.
 int64_t SaturatingAdd(int64_t a, int64_t b);

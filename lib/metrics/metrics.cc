@@ -25,8 +25,9 @@ using prometheus::Histogram;
 
 constexpr std::array<std::string_view, 4> kClockStates = {"events", "wall", "outage", "restoring"};
 
-const Histogram::BucketBoundaries kCommitSeconds = {0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1,
-                                                    0.15,  0.2,   0.3,  0.5,   1,    2,    5,    10,   30};
+const Histogram::BucketBoundaries kCommitSeconds = {0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04,
+                                                    0.05,  0.075, 0.1,  0.15,  0.2,  0.3,  0.5,
+                                                    1,     2,     5,    10,    30};
 
 double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -45,27 +46,49 @@ struct Metrics::Impl {
     return BuildHistogram().Name(name).Help(help).Register(registry);
   }
 
-  Family<Counter>& events = MakeCounter("heartbeatd_events_total", "Messages taken from the input topics, by what became of them.");
-  Family<Counter>& dead_letters = MakeCounter("heartbeatd_dead_letters_total", "Messages sent to the dead-letter topic, by reason.");
-  Family<Counter>& alerts = MakeCounter("heartbeatd_alerts_total", "Alerts committed, by rule and status.");
-  Family<Counter>& reasons = MakeCounter("heartbeatd_alert_reasons_total", "Alerts committed, by reason.");
-  Family<Counter>& noted = MakeCounter("heartbeatd_noted_total", "Things worth an operator's attention, by kind (docs/operations.md).");
-  Family<Counter>& commits = MakeCounter("heartbeatd_commits_total", "Kafka transactions, by result.");
-  Family<Histogram>& commit_family = MakeHistogram("heartbeatd_commit_duration_seconds", "Time from the beginning to the end of a committed transaction.");
+  Family<Counter>& events = MakeCounter(
+      "heartbeatd_events_total", "Messages taken from the input topics, by what became of them.");
+  Family<Counter>& dead_letters = MakeCounter("heartbeatd_dead_letters_total",
+                                              "Messages sent to the dead-letter topic, by reason.");
+  Family<Counter>& alerts =
+      MakeCounter("heartbeatd_alerts_total", "Alerts committed, by rule and status.");
+  Family<Counter>& reasons =
+      MakeCounter("heartbeatd_alert_reasons_total", "Alerts committed, by reason.");
+  Family<Counter>& noted =
+      MakeCounter("heartbeatd_noted_total",
+                  "Things worth an operator's attention, by kind (docs/operations.md).");
+  Family<Counter>& commits =
+      MakeCounter("heartbeatd_commits_total", "Kafka transactions, by result.");
+  Family<Histogram>& commit_family =
+      MakeHistogram("heartbeatd_commit_duration_seconds",
+                    "Time from the beginning to the end of a committed transaction.");
   Histogram& commit_seconds = commit_family.Add({}, kCommitSeconds);
-  Family<Counter>& records_family = MakeCounter("heartbeatd_committed_records_total", "Records written in committed transactions.");
+  Family<Counter>& records_family = MakeCounter("heartbeatd_committed_records_total",
+                                                "Records written in committed transactions.");
   Counter& records = records_family.Add({});
-  Family<Histogram>& save_family = MakeHistogram("heartbeatd_save_duration_seconds", "Time to write changed customers behind to the local store.");
+  Family<Histogram>& save_family =
+      MakeHistogram("heartbeatd_save_duration_seconds",
+                    "Time to write changed customers behind to the local store.");
   Histogram& save_seconds = save_family.Add({}, kCommitSeconds);
-  Family<Counter>& saved_family = MakeCounter("heartbeatd_saved_customers_total", "Customers written to the local store.");
+  Family<Counter>& saved_family =
+      MakeCounter("heartbeatd_saved_customers_total", "Customers written to the local store.");
   Counter& saved = saved_family.Add({});
-  Family<Counter>& restored_family = MakeCounter("heartbeatd_restored_records_total", "Changelog records read while restoring.");
+  Family<Counter>& restored_family =
+      MakeCounter("heartbeatd_restored_records_total", "Changelog records read while restoring.");
   Counter& restored = restored_family.Add({});
-  Family<Gauge>& restore_remaining = MakeGauge("heartbeatd_restore_remaining_records", "Changelog offsets that a restore still has to read, by partition.");
-  Family<Gauge>& lag_messages = MakeGauge("heartbeatd_lag_messages", "Input messages not yet applied, by partition.");
-  Family<Gauge>& lag_seconds = MakeGauge("heartbeatd_lag_seconds", "Age of the newest applied event while the partition is not drained, else 0, by partition.");
-  Family<Gauge>& clock = MakeGauge("heartbeatd_clock_seconds", "The shard's clock T as Unix time, by partition.");
-  Family<Gauge>& clock_state = MakeGauge("heartbeatd_clock_state", "1 for what moves the shard's clock now (events, wall, outage: nothing, restoring: nothing), else 0.");
+  Family<Gauge>& restore_remaining =
+      MakeGauge("heartbeatd_restore_remaining_records",
+                "Changelog offsets that a restore still has to read, by partition.");
+  Family<Gauge>& lag_messages =
+      MakeGauge("heartbeatd_lag_messages", "Input messages not yet applied, by partition.");
+  Family<Gauge>& lag_seconds = MakeGauge(
+      "heartbeatd_lag_seconds",
+      "Age of the newest applied event while the partition is not drained, else 0, by partition.");
+  Family<Gauge>& clock =
+      MakeGauge("heartbeatd_clock_seconds", "The shard's clock T as Unix time, by partition.");
+  Family<Gauge>& clock_state = MakeGauge("heartbeatd_clock_state",
+                                         "1 for what moves the shard's clock now (events, wall, "
+                                         "outage: nothing, restoring: nothing), else 0.");
   Family<Gauge>& customers = MakeGauge("heartbeatd_customers", "Customers known, by partition.");
 
   mutable std::mutex mutex;
@@ -83,8 +106,10 @@ void Metrics::AddDeadLetters(std::string_view reason, uint64_t n) {
   impl_->dead_letters.Add({{"reason", std::string(reason)}}).Increment(static_cast<double>(n));
 }
 
-void Metrics::AddAlerts(std::string_view rule, std::string_view status, std::string_view reason, uint64_t n) {
-  impl_->alerts.Add({{"rule", std::string(rule)}, {"status", std::string(status)}}).Increment(static_cast<double>(n));
+void Metrics::AddAlerts(std::string_view rule, std::string_view status, std::string_view reason,
+                        uint64_t n) {
+  impl_->alerts.Add({{"rule", std::string(rule)}, {"status", std::string(status)}})
+      .Increment(static_cast<double>(n));
   impl_->reasons.Add({{"reason", std::string(reason)}}).Increment(static_cast<double>(n));
 }
 
@@ -104,7 +129,9 @@ void Metrics::OnSave(Duration took, uint64_t customers) {
   impl_->saved.Increment(static_cast<double>(customers));
 }
 
-void Metrics::AddRestored(uint64_t records) { impl_->restored.Increment(static_cast<double>(records)); }
+void Metrics::AddRestored(uint64_t records) {
+  impl_->restored.Increment(static_cast<double>(records));
+}
 
 void Metrics::SetShard(int32_t partition, const ShardView& view) {
   const std::lock_guard lock(impl_->mutex);
@@ -136,6 +163,8 @@ void Metrics::DropShard(int32_t partition) {
   impl_->shards.erase(it);
 }
 
-std::string Metrics::Text() const { return prometheus::TextSerializer().Serialize(impl_->registry.Collect()); }
+std::string Metrics::Text() const {
+  return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
+}
 
 }  // namespace heartbeatd

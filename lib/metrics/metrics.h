@@ -1,5 +1,5 @@
-// What operators see: counters, gauges and histograms in Prometheus' text format, all with the prefix
-// heartbeatd_ and in base units. Never a customer id as a label.
+// What operators see: counters, gauges and histograms in Prometheus' text format, all with the
+// prefix heartbeatd_ and in base units. Never a customer id as a label.
 //
 // Thread-safe. Workers report once per commit, not per event.
 #pragma once
@@ -23,7 +23,8 @@ class Metrics {
   // `outcome`: applied, late, duplicate, tick, erased, dead_letter.
   void AddEvents(std::string_view outcome, uint64_t n);
   void AddDeadLetters(std::string_view reason, uint64_t n);
-  void AddAlerts(std::string_view rule, std::string_view status, std::string_view reason, uint64_t n);
+  void AddAlerts(std::string_view rule, std::string_view status, std::string_view reason,
+                 uint64_t n);
   // Things worth counting that have no better place: late_beyond_retention, distinct_saturated,
   // mismatched_keys, merge_overflows, timers_fired.
   void AddNoted(std::string_view what, uint64_t n);
@@ -35,8 +36,8 @@ class Metrics {
 
   struct ShardView {
     int64_t lag_messages = 0;
-    double lag_seconds = 0;   // how far the newest applied event is behind, 0 once drained
-    double clock_seconds = 0;  // T, Unix time
+    double lag_seconds = 0;        // how far the newest applied event is behind, 0 once drained
+    double clock_seconds = 0;      // T, Unix time
     std::string_view clock_state;  // events, wall, outage, restoring
     uint64_t customers = 0;
     uint64_t restore_remaining = 0;  // changelog offsets still to read

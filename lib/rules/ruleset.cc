@@ -17,16 +17,22 @@ constexpr size_t kNameBytesMax = 128;
 constexpr size_t kMeasuresMax = 64;
 constexpr size_t kRulesMax = 256;
 
-double DaysOf(Duration d) { return static_cast<double>(d.count()) / static_cast<double>(kMsPerDay); }
+double DaysOf(Duration d) {
+  return static_cast<double>(d.count()) / static_cast<double>(kMsPerDay);
+}
 
 // The text that a decoder gives to a property with this value: 3.0 and 3 are the same.
-std::string Canonical(const Node& node) { return node.quoted ? node.scalar : CanonicalScalar(node.scalar); }
+std::string Canonical(const Node& node) {
+  return node.quoted ? node.scalar : CanonicalScalar(node.scalar);
+}
 
-std::vector<PropertyMatch> ReadWhere(const Node* where, const std::string& what, EventSchema& schema, Findings& findings) {
+std::vector<PropertyMatch> ReadWhere(const Node* where, const std::string& what,
+                                     EventSchema& schema, Findings& findings) {
   std::vector<PropertyMatch> out;
   if (where == nullptr) return out;
   if (where->kind != Node::Kind::kMap) {
-    findings.Error(where->place, fmt::format("'where' of {} must be a map of properties and values", what));
+    findings.Error(where->place,
+                   fmt::format("'where' of {} must be a map of properties and values", what));
     return out;
   }
   for (const Node::Entry& entry : where->map) {
@@ -36,8 +42,11 @@ std::vector<PropertyMatch> ReadWhere(const Node* where, const std::string& what,
     for (const Node& item : value.list) {
       if (item.kind == Node::Kind::kScalar) match.any_of.push_back(Canonical(item));
     }
-    if (match.any_of.empty() || (value.kind == Node::Kind::kList && match.any_of.size() != value.list.size())) {
-      findings.Error(value.place, fmt::format("'{}' in 'where' of {} must be a value or a list of values", entry.key, what));
+    if (match.any_of.empty() ||
+        (value.kind == Node::Kind::kList && match.any_of.size() != value.list.size())) {
+      findings.Error(value.place,
+                     fmt::format("'{}' in 'where' of {} must be a value or a list of values",
+                                 entry.key, what));
     }
     out.push_back(std::move(match));
   }
@@ -53,22 +62,28 @@ std::string DefinitionOf(const MeasureDef& def, const EventSchema& schema) {
   for (const PropertyMatch& match : def.where) {
     std::vector<std::string> values = match.any_of;
     std::sort(values.begin(), values.end());
-    where.push_back(fmt::format("{}={}", schema.properties()[static_cast<size_t>(match.property)], values));
+    where.push_back(
+        fmt::format("{}={}", schema.properties()[static_cast<size_t>(match.property)], values));
   }
   std::sort(where.begin(), where.end());
-  const auto property = [&](int id) { return id < 0 ? std::string() : schema.properties()[static_cast<size_t>(id)]; };
-  return fmt::format("{}|{}|{}|{}:{}|{}|{}", def.name, types, where, static_cast<int>(def.sum), property(def.sum_property),
-                     property(def.distinct_property), static_cast<int>(def.resolution));
+  const auto property = [&](int id) {
+    return id < 0 ? std::string() : schema.properties()[static_cast<size_t>(id)];
+  };
+  return fmt::format("{}|{}|{}|{}:{}|{}|{}", def.name, types, where, static_cast<int>(def.sum),
+                     property(def.sum_property), property(def.distinct_property),
+                     static_cast<int>(def.resolution));
 }
 
 class Compiler {
  public:
-  Compiler(const Node& config, Findings& findings) : config_(config), findings_(findings), out_(std::make_shared<RuleSet>()) {}
+  Compiler(const Node& config, Findings& findings)
+      : config_(config), findings_(findings), out_(std::make_shared<RuleSet>()) {}
 
   std::shared_ptr<const RuleSet> Run() {
     out_->app = config_.Find("app") != nullptr ? config_.Find("app")->scalar : "heartbeatd";
     if (out_->app.empty() || out_->app.size() > kNameBytesMax) {
-      findings_.Error(config_.Find("app")->place, fmt::format("'app' must have 1 to {} characters", kNameBytesMax));
+      findings_.Error(config_.Find("app")->place,
+                      fmt::format("'app' must have 1 to {} characters", kNameBytesMax));
     }
     if (const Node* currency = config_.Find("currency")) out_->currency = currency->scalar;
     ReadZone();
@@ -106,7 +121,8 @@ class Compiler {
     MapReader reader(config_.Find("lifecycle"), "'lifecycle'", findings_);
     const std::optional<Duration> gap = reader.Time("population_gap");
     if (!gap) return;
-    if (*gap <= Duration(0)) reader.ErrorAt("population_gap", "'population_gap' must be longer than 0");
+    if (*gap <= Duration(0))
+      reader.ErrorAt("population_gap", "'population_gap' must be longer than 0");
     population_gap_days_ = DaysOf(*gap);
   }
 
@@ -118,7 +134,8 @@ class Compiler {
       return;
     }
     if (measures->map.size() > kMeasuresMax) {
-      findings_.Error(measures->place, fmt::format("there are more than {} measures", kMeasuresMax));
+      findings_.Error(measures->place,
+                      fmt::format("there are more than {} measures", kMeasuresMax));
     }
     for (const Node::Entry& entry : measures->map) ReadMeasure(entry);
     out_->named_measures = out_->measures.size();
@@ -131,11 +148,13 @@ class Compiler {
       for (const std::string& type : reader.Texts("type")) {
         const BuiltinType builtin = BuiltinTypeOf(type);
         if (builtin == BuiltinType::kTick || builtin == BuiltinType::kErase) {
-          reader.ErrorAt("type", fmt::format("'{}' is not a customer's doing and cannot be measured", type));
+          reader.ErrorAt(
+              "type", fmt::format("'{}' is not a customer's doing and cannot be measured", type));
         }
         def.types.push_back(out_->schema.AddType(type));
       }
-      if (def.types.empty()) reader.ErrorAt("type", fmt::format("'type' of {} names no type", reader.what()));
+      if (def.types.empty())
+        reader.ErrorAt("type", fmt::format("'type' of {} names no type", reader.what()));
     }
     def.where = ReadWhere(reader.Child("where"), reader.what(), out_->schema, findings_);
     if (const std::optional<std::string> sum = reader.Text("sum")) {
@@ -145,9 +164,11 @@ class Compiler {
     if (const std::optional<std::string> distinct = reader.Text("distinct")) {
       def.distinct_property = out_->schema.AddProperty(*distinct);
     }
-    def.resolution = static_cast<Resolution>(reader.Choice("resolution", {"1d", "1h", "1m"}).value_or(0));
+    def.resolution =
+        static_cast<Resolution>(reader.Choice("resolution", {"1d", "1h", "1m"}).value_or(0));
     if (const std::optional<Duration> gap = reader.Time("population_gap")) {
-      if (*gap <= Duration(0)) reader.ErrorAt("population_gap", "'population_gap' must be longer than 0");
+      if (*gap <= Duration(0))
+        reader.ErrorAt("population_gap", "'population_gap' must be longer than 0");
       def.population_gap_days = DaysOf(*gap);
     } else {
       def.population_gap_days = population_gap_days_;
@@ -160,12 +181,14 @@ class Compiler {
   void ReadLifecycle() {
     MapReader reader(config_.Find("lifecycle"), "'lifecycle'", findings_);
     const std::optional<std::string> measure = reader.Text("measure");
-    const auto named = std::find_if(out_->measures.begin(), out_->measures.end(),
-                                    [&](const MeasureDef& def) { return measure && def.name == *measure; });
+    const auto named =
+        std::find_if(out_->measures.begin(), out_->measures.end(),
+                     [&](const MeasureDef& def) { return measure && def.name == *measure; });
     if (measure && named == out_->measures.end()) {
       std::vector<std::string> names;
       for (const MeasureDef& def : out_->measures) names.push_back(def.name);
-      reader.ErrorAt("measure", fmt::format("there is no measure '{}'{}", *measure, DidYouMean(*measure, names)));
+      reader.ErrorAt("measure", fmt::format("there is no measure '{}'{}", *measure,
+                                            DidYouMean(*measure, names)));
     }
     if (named != out_->measures.end()) {
       out_->pulse = static_cast<size_t>(named - out_->measures.begin());
@@ -184,11 +207,15 @@ class Compiler {
     static constexpr std::string_view kSteps[] = {"at_risk", "dormant", "lost"};
     for (size_t i = 0; i < 3; ++i) ReadStep(reader, kSteps[i], i);
     for (size_t i = 1; i < 3; ++i) {
-      const bool ordered = life.false_alerts[i] < life.false_alerts[i - 1] && life.new_gaps[i] > life.new_gaps[i - 1] &&
-                           (!life.after[i] || !life.after[i - 1] || *life.after[i] > *life.after[i - 1]);
+      const bool ordered =
+          life.false_alerts[i] < life.false_alerts[i - 1] &&
+          life.new_gaps[i] > life.new_gaps[i - 1] &&
+          (!life.after[i] || !life.after[i - 1] || *life.after[i] > *life.after[i - 1]);
       if (!ordered) {
-        reader.ErrorAt(kSteps[i], fmt::format("'{}' must come after '{}': fewer false alerts, more gaps, a longer time",
-                                              kSteps[i], kSteps[i - 1]));
+        reader.ErrorAt(
+            kSteps[i],
+            fmt::format("'{}' must come after '{}': fewer false alerts, more gaps, a longer time",
+                        kSteps[i], kSteps[i - 1]));
       }
     }
     reader.Finish();
@@ -200,7 +227,8 @@ class Compiler {
     life.false_alerts[i] = step.Number("false_alerts", life.false_alerts[i], 1e-9, 1.0);
     life.new_gaps[i] = step.Number("new_gaps", life.new_gaps[i], 0.01, 1000);
     life.after[i] = step.Time("after");
-    if (life.after[i] && *life.after[i] <= Duration(0)) step.ErrorAt("after", "'after' must be longer than 0");
+    if (life.after[i] && *life.after[i] <= Duration(0))
+      step.ErrorAt("after", "'after' must be longer than 0");
     step.Finish();
   }
 
@@ -212,20 +240,23 @@ class Compiler {
       findings_.Error(rules->place, "'rules' must be a list");
       return;
     }
-    if (rules->list.size() > kRulesMax) findings_.Error(rules->place, fmt::format("there are more than {} rules", kRulesMax));
+    if (rules->list.size() > kRulesMax)
+      findings_.Error(rules->place, fmt::format("there are more than {} rules", kRulesMax));
     for (const Node& rule : rules->list) ReadRule(rule);
   }
 
   void ReadRule(const Node& node) {
     const Node* id = node.Find("id");
-    MapReader reader(&node, id != nullptr ? fmt::format("rule '{}'", id->scalar) : "rule", findings_);
+    MapReader reader(&node, id != nullptr ? fmt::format("rule '{}'", id->scalar) : "rule",
+                     findings_);
     Rule rule;
     if (reader.Required("id") != nullptr) rule.info.id = reader.Text("id", "");
     CheckId(reader, rule.info.id);
     const bool enabled = reader.Flag("enabled", true);
     rule.info.version = reader.Text("version", "1");
     static constexpr std::string_view kSeverities[] = {"info", "warning", "critical"};
-    rule.info.severity = kSeverities[reader.Choice("severity", {"info", "warning", "critical"}).value_or(1)];
+    rule.info.severity =
+        kSeverities[reader.Choice("severity", {"info", "warning", "critical"}).value_or(1)];
     rule.info.action = reader.Text("action", "none");
     rule.info.labels = ReadTexts(reader, "labels");
     rule.info.annotations = ReadTexts(reader, "annotations");
@@ -238,25 +269,30 @@ class Compiler {
     if (type == nullptr) {
       std::vector<std::string> names;
       for (const DetectorType& known : AllDetectors()) names.emplace_back(known.name);
-      reader.ErrorAt("detector", fmt::format("there is no detector '{}'{}; there are {}", rule.info.detector,
-                                             DidYouMean(rule.info.detector, names), fmt::join(names, ", ")));
+      reader.ErrorAt("detector",
+                     fmt::format("there is no detector '{}'{}; there are {}", rule.info.detector,
+                                 DidYouMean(rule.info.detector, names), fmt::join(names, ", ")));
       return;
     }
     // A disabled rule is checked like any other, but costs neither buckets nor state.
     std::vector<int32_t> unused = buckets_needed_;
-    rule.detector = type->make(reader, DetectorContext{.measures = out_->measures,
-                                                       .lifecycle = out_->lifecycle,
-                                                       .schema = out_->schema,
-                                                       .buckets_needed = enabled ? buckets_needed_ : unused});
+    rule.detector =
+        type->make(reader, DetectorContext{.measures = out_->measures,
+                                           .lifecycle = out_->lifecycle,
+                                           .schema = out_->schema,
+                                           .buckets_needed = enabled ? buckets_needed_ : unused});
     reader.Finish();
     if (enabled) out_->rules.push_back(std::move(rule));
   }
 
   void CheckId(MapReader& reader, const std::string& id) {
     if (id.empty()) return;
-    if (id.size() > kNameBytesMax) reader.ErrorAt("id", fmt::format("'id' is longer than {} bytes", kNameBytesMax));
+    if (id.size() > kNameBytesMax)
+      reader.ErrorAt("id", fmt::format("'id' is longer than {} bytes", kNameBytesMax));
     const auto [first, is_new] = places_.emplace(id, reader.place());
-    if (!is_new) reader.ErrorAt("id", fmt::format("there is already a rule '{}', at {}", id, first->second.ToString()));
+    if (!is_new)
+      reader.ErrorAt(
+          "id", fmt::format("there is already a rule '{}', at {}", id, first->second.ToString()));
   }
 
   std::map<std::string, std::string> ReadTexts(MapReader& reader, std::string_view key) {
@@ -264,14 +300,16 @@ class Compiler {
     const Node* node = reader.Child(key);
     if (node == nullptr) return out;
     if (node->kind != Node::Kind::kMap) {
-      reader.ErrorAt(key, fmt::format("'{}' of {} must be a map of names and texts", key, reader.what()));
+      reader.ErrorAt(
+          key, fmt::format("'{}' of {} must be a map of names and texts", key, reader.what()));
       return out;
     }
     for (const Node::Entry& entry : node->map) {
       if (entry.value.kind == Node::Kind::kScalar) {
         out[entry.key] = entry.value.scalar;
       } else {
-        findings_.Error(entry.value.place, fmt::format("'{}' in '{}' of {} must be a single value", entry.key, key, reader.what()));
+        findings_.Error(entry.value.place, fmt::format("'{}' in '{}' of {} must be a single value",
+                                                       entry.key, key, reader.what()));
       }
     }
     return out;
@@ -285,21 +323,25 @@ class Compiler {
       policy->active_from = ParseRfc3339(*from);
       if (!policy->active_from) policy->active_from = ParseRfc3339(*from + "T00:00:00Z");
       if (!policy->active_from) {
-        reader.ErrorAt("active_from", fmt::format("'{}' is no time: write 2026-03-01T00:00:00Z or 2026-03-01", *from));
+        reader.ErrorAt(
+            "active_from",
+            fmt::format("'{}' is no time: write 2026-03-01T00:00:00Z or 2026-03-01", *from));
       }
     }
     const Node* resolve = reader.Child("resolve");
     if (resolve == nullptr) return;
     MapReader fields(resolve, "'resolve' of " + reader.what(), findings_);
     policy->resolve_hold = fields.Time("hold", Duration(0));
-    // A detector that has thresholds of its own for the end reads the rest, and reports the unknown.
+    // A detector that has thresholds of its own for the end reads the rest, and reports the
+    // unknown.
     const Node* detector = reader.Child("detector");
     const DetectorType* type = detector != nullptr ? FindDetector(detector->scalar) : nullptr;
     if (type != nullptr && !type->reads_resolve) fields.Finish();
   }
 
   void Finish() {
-    for (size_t i = 0; i < out_->measures.size(); ++i) out_->measures[i].buckets_kept = buckets_needed_[i];
+    for (size_t i = 0; i < out_->measures.size(); ++i)
+      out_->measures[i].buckets_kept = buckets_needed_[i];
     std::vector<std::string> relevant;
     for (const std::string_view key : {"lifecycle", "measures", "rules"}) {
       if (const Node* node = config_.Find(key)) relevant.push_back(PrintYaml(*node));
@@ -320,6 +362,8 @@ class Compiler {
 
 }  // namespace
 
-std::shared_ptr<const RuleSet> Compile(const Node& config, Findings& findings) { return Compiler(config, findings).Run(); }
+std::shared_ptr<const RuleSet> Compile(const Node& config, Findings& findings) {
+  return Compiler(config, findings).Run();
+}
 
 }  // namespace heartbeatd

@@ -37,12 +37,13 @@ struct RuleSet {
   std::optional<std::string> currency;
   size_t dedupe_ids = 64;
   Duration dedupe_within = std::chrono::hours(48);
-  uint64_t hash = 0;  // of all that can change a verdict: another one means that deadlines must be recomputed
+  uint64_t hash =
+      0;  // of all that can change a verdict: another one means that deadlines must be recomputed
 };
 
-// Reads the keys `app`, `time.zone`, `currency`, `dedupe`, `lifecycle`, `measures` and `rules` of an
-// effective configuration (presets and files merged). Mistakes go to `findings`; the result is usable
-// only if there are none. Other keys are the daemon's: it reports the unknown among them.
+// Reads the keys `app`, `time.zone`, `currency`, `dedupe`, `lifecycle`, `measures` and `rules` of
+// an effective configuration (presets and files merged). Mistakes go to `findings`; the result is
+// usable only if there are none. Other keys are the daemon's: it reports the unknown among them.
 std::shared_ptr<const RuleSet> Compile(const Node& config, Findings& findings);
 
 }  // namespace heartbeatd

@@ -6,8 +6,12 @@
 
 namespace heartbeatd {
 
-CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store, size_t cache_bytes_max)
-    : codec_(rules), fresh_(std::move(fresh)), store_(store), cache_bytes_max_(cache_bytes_max),
+CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store,
+                             size_t cache_bytes_max)
+    : codec_(rules),
+      fresh_(std::move(fresh)),
+      store_(store),
+      cache_bytes_max_(cache_bytes_max),
       timers_(store, [this](const Timer& timer) {
         const auto it = customers_.find(timer.customer);
         return it != customers_.end() && it->second->indexed != timer.due;
@@ -25,7 +29,8 @@ Result<Customer*> CustomerTable::Find(std::string_view id) {
   if (*value) {
     const Result<Stored> stored = ParseStored(**value);
     if (!stored) return std::unexpected(stored.error());
-    if (Status decoded = codec_.Decode(stored->encoded, &customer->state); !decoded) return std::unexpected(decoded.error());
+    if (Status decoded = codec_.Decode(stored->encoded, &customer->state); !decoded)
+      return std::unexpected(decoded.error());
     customer->exists = true;
     customer->indexed = customer->saved_index = stored->indexed;
     customer->encoded_bytes = stored->encoded.size();
@@ -108,11 +113,11 @@ Status CustomerTable::Save(std::string_view local_meta) {
   StoreBatch batch;
   // In the order of the keys: neighbours in the batch are neighbours in the memtable, which is what
   // makes inserting them cheap.
-  std::sort(unsaved_.begin(), unsaved_.end(), [](const Customer* a, const Customer* b) { return a->id < b->id; });
+  std::sort(unsaved_.begin(), unsaved_.end(),
+            [](const Customer* a, const Customer* b) { return a->id < b->id; });
   std::vector<std::string> values(unsaved_.size());
   batch.states.reserve(unsaved_.size());
-  batch.timers_removed = std::move(dropped_timers_);
-  dropped_timers_.clear();
+  batch.timers_removed = dropped_timers_;
   for (size_t i = 0; i < unsaved_.size(); ++i) {
     Customer& customer = *unsaved_[i];
     if (const std::optional<std::string_view> encoded = Encode(&customer)) {
@@ -122,20 +127,17 @@ Status CustomerTable::Save(std::string_view local_meta) {
       batch.states.push_back({customer.id, std::nullopt});
     }
     if (customer.indexed == customer.saved_index) continue;
-    if (customer.saved_index != EventTime::Never()) batch.timers_removed.push_back({customer.saved_index, std::string(customer.id)});
-    if (customer.indexed != EventTime::Never()) batch.timers_added.push_back({customer.indexed, std::string(customer.id)});
+    if (customer.saved_index != EventTime::Never())
+      batch.timers_removed.push_back({customer.saved_index, std::string(customer.id)});
+    if (customer.indexed != EventTime::Never())
+      batch.timers_added.push_back({customer.indexed, std::string(customer.id)});
   }
   std::sort(batch.timers_removed.begin(), batch.timers_removed.end());
   std::sort(batch.timers_added.begin(), batch.timers_added.end());
   batch.local_meta = local_meta;
-  if (Status written = store_.Write(batch); !written) {
-    dropped_timers_ = std::move(batch.timers_removed);  // removing twice does no harm
-    std::erase_if(dropped_timers_, [&](const Timer& timer) {
-      const auto it = customers_.find(timer.customer);
-      return it != customers_.end() && it->second->indexed == timer.due;
-    });
-    return written;
-  }
+  // After a failure everything is still in place for the next attempt.
+  if (Status written = store_.Write(batch); !written) return written;
+  dropped_timers_.clear();
   for (Customer* customer : unsaved_) {
     customer->unsaved = false;
     customer->saved_index = customer->indexed;

@@ -1,5 +1,5 @@
-// The customers of a shard: a cache over the store that knows what has changed since the last commit
-// and since the last write-behind, and keeps the timer index in step.
+// The customers of a shard: a cache over the store that knows what has changed since the last
+// commit and since the last write-behind, and keeps the timer index in step.
 #pragma once
 
 #include <cstddef>
@@ -24,13 +24,14 @@ namespace heartbeatd {
 struct Customer {
   std::string_view id;  // of the table's key
   CustomerState state;
-  bool exists = false;         // has a state: false before the first event and after an erasure
-  bool uncommitted = false;    // changed since the last commit
-  bool unsaved = false;        // changed since the last save
-  EventTime indexed = EventTime::Never();  // its entry in the timer index; never later than its deadline
+  bool exists = false;       // has a state: false before the first event and after an erasure
+  bool uncommitted = false;  // changed since the last commit
+  bool unsaved = false;      // changed since the last save
+  EventTime indexed =
+      EventTime::Never();  // its entry in the timer index; never later than its deadline
   EventTime saved_index = EventTime::Never();  // its entry in the store's index
-  size_t encoded_bytes = 0;    // as of the last encoding
-  uint64_t used = 0;           // save period of the last use
+  size_t encoded_bytes = 0;                    // as of the last encoding
+  uint64_t used = 0;                           // save period of the last use
 };
 
 // Not thread-safe: one per shard. Rules and store must outlive it.
@@ -56,7 +57,8 @@ class CustomerTable {
   std::optional<std::string_view> Encode(Customer* customer);
   void OnCommitted();
 
-  // Writes everything that is committed but not saved, with `local_meta`. Nothing may be uncommitted.
+  // Writes everything that is committed but not saved, with `local_meta`. Nothing may be
+  // uncommitted.
   Status Save(std::string_view local_meta);
 
   [[nodiscard]] size_t unsaved() const { return unsaved_.size(); }

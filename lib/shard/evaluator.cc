@@ -23,14 +23,16 @@ bool WorthKeeping(const Policy& policy, const Episode& episode, EventTime now) {
 
 }  // namespace
 
-Evaluator::Evaluator(const RuleSet& rules) : rules_(rules), calendar_(rules.calendar), by_measure_(rules.measures.size()) {
+Evaluator::Evaluator(const RuleSet& rules)
+    : rules_(rules), calendar_(rules.calendar), by_measure_(rules.measures.size()) {
   for (size_t i = 0; i < rules.rules.size(); ++i) {
     const Detector& detector = rules.rules[i].detector;
     all_.set(i);
     for (const int measure : detector.measures) by_measure_[static_cast<size_t>(measure)].set(i);
     if (detector.on_lifecycle) on_lifecycle_.set(i);
     for (const int type : detector.types) {
-      const auto known = std::find_if(by_type_.begin(), by_type_.end(), [&](const auto& t) { return t.first == type; });
+      const auto known = std::find_if(by_type_.begin(), by_type_.end(),
+                                      [&](const auto& t) { return t.first == type; });
       (known != by_type_.end() ? *known : by_type_.emplace_back(type, RuleMask())).second.set(i);
     }
   }
@@ -43,8 +45,9 @@ CustomerState Evaluator::NewState() const {
   return state;
 }
 
-EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, EventTime now, EventTime noticed,
-                               CustomerState* state, std::vector<OutgoingAlert>* alerts) {
+EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, EventTime now,
+                               EventTime noticed, CustomerState* state,
+                               std::vector<OutgoingAlert>* alerts) {
   EventEffect effect;
   if (rules_.dedupe_ids > 0) {
     if (state->recent.Contains(event.id_hash)) {
@@ -71,7 +74,8 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
   for (const auto& [type, mask] : by_type_) {
     if (type == event.type) wanted |= mask;
   }
-  if (pulse && OnPulse(state->measures[rules_.pulse], event.time, now, &state->lifecycle)) wanted |= on_lifecycle_;
+  if (pulse && OnPulse(state->measures[rules_.pulse], event.time, now, &state->lifecycle))
+    wanted |= on_lifecycle_;
   const Occasion occasion{.customer = customer,
                           .event = &event,
                           .late = effect.late || event.builtin == BuiltinType::kRefund,
@@ -85,17 +89,25 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
   return effect;
 }
 
-void Evaluator::OnTimer(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
-                        std::vector<OutgoingAlert>* alerts) {
-  const Occasion occasion{.customer = customer, .now = now, .noticed = noticed, .state = state, .alerts = alerts,
+void Evaluator::OnTimer(std::string_view customer, EventTime now, EventTime noticed,
+                        CustomerState* state, std::vector<OutgoingAlert>* alerts) {
+  const Occasion occasion{.customer = customer,
+                          .now = now,
+                          .noticed = noticed,
+                          .state = state,
+                          .alerts = alerts,
                           .first_alert = alerts->size()};
   StepDown(occasion);
   Evaluate(occasion, {});
 }
 
-void Evaluator::OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
-                               std::vector<OutgoingAlert>* alerts) {
-  const Occasion occasion{.customer = customer, .now = now, .noticed = noticed, .state = state, .alerts = alerts,
+void Evaluator::OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed,
+                               CustomerState* state, std::vector<OutgoingAlert>* alerts) {
+  const Occasion occasion{.customer = customer,
+                          .now = now,
+                          .noticed = noticed,
+                          .state = state,
+                          .alerts = alerts,
                           .first_alert = alerts->size()};
   StepDown(occasion);
   Evaluate(occasion, all_);
@@ -104,7 +116,8 @@ void Evaluator::OnRulesChanged(std::string_view customer, EventTime now, EventTi
 void Evaluator::StepDown(const Occasion& occasion) {
   CustomerState& state = *occasion.state;
   const MeasureState& pulse = state.measures[rules_.pulse];
-  while (OnSilence(rules_.lifecycle, pulse, occasion.now, &state.lifecycle)) Evaluate(occasion, on_lifecycle_);
+  while (OnSilence(rules_.lifecycle, pulse, occasion.now, &state.lifecycle))
+    Evaluate(occasion, on_lifecycle_);
   state.lifecycle_due = NextSilence(rules_.lifecycle, pulse, state.lifecycle);
 }
 
@@ -121,8 +134,11 @@ void Evaluator::EvaluateRule(const Occasion& occasion, size_t rule) {
   open_.clear();
   for (const Episode& episode : state.episodes) {
     if (episode.phase != Phase::kPending && episode.phase != Phase::kFiring) continue;
-    open_.push_back({.key = episode.key, .firing = episode.phase == Phase::kFiring, .starts_at = episode.starts_at,
-                     .value = episode.value, .ending = episode.clear_since.has_value()});
+    open_.push_back({.key = episode.key,
+                     .firing = episode.phase == Phase::kFiring,
+                     .starts_at = episode.starts_at,
+                     .value = episode.value,
+                     .ending = episode.clear_since.has_value()});
   }
   const Subject subject{.measure_defs = rules_.measures,
                         .measures = occasion.state->measures,
@@ -139,16 +155,21 @@ void Evaluator::EvaluateRule(const Occasion& occasion, size_t rule) {
   EventTime due = rules_.rules[rule].detector.evaluate(subject, &verdicts_);
   // An episode of which the detector says nothing any more has ended.
   for (const Episode& episode : state.episodes) {
-    const bool said = std::any_of(verdicts_.begin(), verdicts_.end(), [&](const Verdict& v) { return v.key == episode.key; });
-    if (!said) verdicts_.push_back({.key = episode.key, .condition = Condition::kClear, .since = occasion.now});
+    const bool said = std::any_of(verdicts_.begin(), verdicts_.end(),
+                                  [&](const Verdict& v) { return v.key == episode.key; });
+    if (!said)
+      verdicts_.push_back(
+          {.key = episode.key, .condition = Condition::kClear, .since = occasion.now});
   }
-  for (const Verdict& verdict : verdicts_) due = std::min(due, Judge(occasion, rule, subject, verdict));
+  for (const Verdict& verdict : verdicts_)
+    due = std::min(due, Judge(occasion, rule, subject, verdict));
   // Time must go on: a deadline that is not in the future would fire for ever.
   state.due = due <= occasion.now ? occasion.now + Duration(1) : due;
 }
 
 // Returns when the policy wants to look again.
-EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject& subject, const Verdict& verdict) {
+EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject& subject,
+                           const Verdict& verdict) {
   const Rule& definition = rules_.rules[rule];
   std::vector<Episode>& episodes = occasion.state->rules[rule].episodes;
   auto at = SlotOf(episodes, verdict.key);
@@ -169,11 +190,13 @@ EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject&
   if (decision.action == Decision::Action::kFire) {
     // Numbers as of the crossing: kept meanwhile if it had to hold.
     const nlohmann::ordered_json evidence =
-        decision.crossed ? explain(episode.starts_at) : nlohmann::ordered_json::parse(std::exchange(episode.evidence, {}));
+        decision.crossed ? explain(episode.starts_at)
+                         : nlohmann::ordered_json::parse(std::exchange(episode.evidence, {}));
     Emit(occasion, rule, episode, AlertStatus::kFiring, decision.time, verdict.reason, evidence);
   } else if (decision.action == Decision::Action::kResolve) {
     episode.starts_at = opened_at;
-    Emit(occasion, rule, episode, AlertStatus::kResolved, decision.time, verdict.reason, explain(occasion.now));
+    Emit(occasion, rule, episode, AlertStatus::kResolved, decision.time, verdict.reason,
+         explain(occasion.now));
   } else if (decision.crossed && episode.phase == Phase::kPending) {
     episode.evidence = explain(episode.starts_at).dump();
   }
@@ -181,8 +204,9 @@ EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject&
   return decision.next_due;
 }
 
-void Evaluator::Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status, EventTime time,
-                     Reason reason, const nlohmann::ordered_json& evidence) {
+void Evaluator::Emit(const Occasion& occasion, size_t rule, const Episode& episode,
+                     AlertStatus status, EventTime time, Reason reason,
+                     const nlohmann::ordered_json& evidence) {
   AlertEdge edge{.app = rules_.app,
                  .rule = rules_.rules[rule].info,
                  .status = status,

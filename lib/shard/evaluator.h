@@ -1,5 +1,5 @@
-// Applies events and timers to one customer's state and turns the rules' verdicts into alerts. Pure:
-// state, event and time come in, alerts go out. The same code serves run, backtest and tests.
+// Applies events and timers to one customer's state and turns the rules' verdicts into alerts.
+// Pure: state, event and time come in, alerts go out. The same code serves run, backtest and tests.
 #pragma once
 
 #include <bitset>
@@ -45,16 +45,16 @@ class Evaluator {
 
   // Applies an event of this customer. `now` is the shard's clock, at or after the event's time;
   // every timer due before has fired. `noticed` is what late_by is counted to. Alerts are appended.
-  EventEffect OnEvent(std::string_view customer, const Event& event, EventTime now, EventTime noticed,
-                      CustomerState* state, std::vector<OutgoingAlert>* alerts);
+  EventEffect OnEvent(std::string_view customer, const Event& event, EventTime now,
+                      EventTime noticed, CustomerState* state, std::vector<OutgoingAlert>* alerts);
 
   // Looks at the customer at `now` because a deadline has come.
   void OnTimer(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
                std::vector<OutgoingAlert>* alerts);
 
   // Looks at every rule, because the rule set has changed since the state was written.
-  void OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
-                      std::vector<OutgoingAlert>* alerts);
+  void OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed,
+                      CustomerState* state, std::vector<OutgoingAlert>* alerts);
 
  private:
   static constexpr size_t kRulesMax = 256;
@@ -74,9 +74,10 @@ class Evaluator {
 
   void Evaluate(const Occasion& occasion, RuleMask wanted);
   void EvaluateRule(const Occasion& occasion, size_t rule);
-  EventTime Judge(const Occasion& occasion, size_t rule, const Subject& subject, const Verdict& verdict);
-  void Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status, EventTime time,
-            Reason reason, const nlohmann::ordered_json& evidence);
+  EventTime Judge(const Occasion& occasion, size_t rule, const Subject& subject,
+                  const Verdict& verdict);
+  void Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status,
+            EventTime time, Reason reason, const nlohmann::ordered_json& evidence);
   // Takes every step down that silence makes by `now`, evaluating after each.
   void StepDown(const Occasion& occasion);
 

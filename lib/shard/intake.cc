@@ -7,11 +7,14 @@ namespace heartbeatd {
 namespace {
 
 // A refused message has no time and goes at once.
-EventTime TimeOf(const Pending& pending) { return pending.refused ? EventTime::Min() : pending.event.time; }
+EventTime TimeOf(const Pending& pending) {
+  return pending.refused ? EventTime::Min() : pending.event.time;
+}
 
 }  // namespace
 
-Intake::Intake(const EventSchema& schema, std::optional<std::string> currency, std::vector<int64_t> next)
+Intake::Intake(const EventSchema& schema, std::optional<std::string> currency,
+               std::vector<int64_t> next)
     : decoder_(schema, std::move(currency)), topics_(next.size()) {
   for (size_t i = 0; i < next.size(); ++i) topics_[i].next = topics_[i].expected = next[i];
 }
@@ -44,11 +47,13 @@ Pending* Intake::Head() {
   for (size_t i = 0; i < topics_.size(); ++i) {
     const Topic& t = topics_[i];
     longest = std::max(longest, t.queue.size());
-    if (t.queue.empty() || (first != nullptr && TimeOf(t.queue.front()) >= TimeOf(*first))) continue;
+    if (t.queue.empty() || (first != nullptr && TimeOf(t.queue.front()) >= TimeOf(*first)))
+      continue;
     first = &t.queue.front();
     head_ = i;
   }
-  if (first == nullptr || first->refused) return first != nullptr ? &topics_[head_].queue.front() : nullptr;
+  if (first == nullptr || first->refused)
+    return first != nullptr ? &topics_[head_].queue.front() : nullptr;
   for (const Topic& t : topics_) {
     if (!t.queue.empty()) continue;
     // Drained after the head was received: whatever was sent to it before would have been seen.
@@ -76,7 +81,8 @@ std::optional<WallTime> Intake::DrainedAsOf() const {
 
 int64_t Intake::Lag() const {
   int64_t lag = 0;
-  for (const Topic& t : topics_) lag += std::max<int64_t>(0, std::max(t.end, t.expected) - std::max(t.next, t.end_seen));
+  for (const Topic& t : topics_)
+    lag += std::max<int64_t>(0, std::max(t.end, t.expected) - std::max(t.next, t.end_seen));
   return lag;
 }
 

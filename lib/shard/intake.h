@@ -1,5 +1,5 @@
-// The heads of a shard's input topics, merged by event time: the smallest head goes first, and a topic
-// that has nothing buffered is waited for unless it is confirmed drained.
+// The heads of a shard's input topics, merged by event time: the smallest head goes first, and a
+// topic that has nothing buffered is waited for unless it is confirmed drained.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ class Intake {
   // `next[i]`: the next offset of topic i.
   Intake(const EventSchema& schema, std::optional<std::string> currency, std::vector<int64_t> next);
 
-  // Takes a message of topic `topic`, in the order of its offsets. One below the expected offset has
-  // been seen before and is dropped.
+  // Takes a message of topic `topic`, in the order of its offsets. One below the expected offset
+  // has been seen before and is dropped.
   void Offer(size_t topic, InputRecord record, WallTime now);
   // Everything below `offset` has been delivered.
   void OnEndOfPartition(size_t topic, int64_t offset);
@@ -46,7 +46,8 @@ class Intake {
   // The head has been dealt with.
   void Pop();
 
-  // The moment for which all topics are confirmed drained; nothing if one is not, or has something buffered.
+  // The moment for which all topics are confirmed drained; nothing if one is not, or has something
+  // buffered.
   [[nodiscard]] std::optional<WallTime> DrainedAsOf() const;
 
   // Next offset to apply, by topic.

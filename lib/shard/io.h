@@ -63,14 +63,16 @@ struct Polled {
   enum class Kind {
     kNothing,
     kRecord,          // record
-    kEndOfPartition,  // at: everything before at.offset has been delivered (control records counted).
-                      // Comes once each time the end is reached, not while it stays there.
-    kAssigned,        // partitions, generation: nothing is delivered until Start()
-    kRevoked,         // partitions (all of ours): commit or abort, then Stop(), then poll on
-    kLost,            // partitions: already somebody else's; abort, never commit, then Stop()
+    kEndOfPartition,  // at: everything before at.offset has been delivered (control records
+                      // counted). Comes once each time the end is reached, not while it stays
+                      // there.
+    kAssigned,          // partitions, generation: nothing is delivered until Start()
+    kRevoked,           // partitions (all of ours): commit or abort, then Stop(), then poll on
+    kLost,              // partitions: already somebody else's; abort, never commit, then Stop()
     kOffsetOutOfRange,  // at: the wanted offset is gone; error says which range exists
-    kFencedInstance,  // another member has our group.instance.id, or a frozen broker made it look so
-    kFailed,          // error: this client is of no more use; Reopen()
+    kFencedInstance,    // another member has our group.instance.id, or a frozen broker made it look
+                        // so
+    kFailed,            // error: this client is of no more use; Reopen()
   };
   Kind kind = Kind::kNothing;
   InputRecord record;
@@ -87,11 +89,12 @@ struct OffsetRange {
 
 // The answer of the newest probe of a partition's end.
 struct ConfirmedEnd {
-  int64_t end = 0;  // high watermark, read_uncommitted
+  int64_t end = 0;    // high watermark, read_uncommitted
   WallTime asked_at;  // noted before the question was sent
 };
 
-// Reads partitions: as a member of the consumer group (the input), or by assignment only (the changelog).
+// Reads partitions: as a member of the consumer group (the input), or by assignment only (the
+// changelog).
 class EventSource {
  public:
   virtual ~EventSource() = default;
@@ -109,11 +112,12 @@ class EventSource {
 
   // The group's committed offset of each partition, waiting for transactions that may still change
   // it ("stable"); nothing where there is none. Group sources only.
-  virtual Result<std::vector<std::optional<int64_t>>> CommittedOffsets(const std::vector<TopicPartition>& of,
-                                                                       Duration timeout) = 0;
+  virtual Result<std::vector<std::optional<int64_t>>> CommittedOffsets(
+      const std::vector<TopicPartition>& of, Duration timeout) = 0;
 
   // Begin and end of each partition, asked now.
-  virtual Result<std::vector<OffsetRange>> Offsets(const std::vector<TopicPartition>& of, Duration timeout) = 0;
+  virtual Result<std::vector<OffsetRange>> Offsets(const std::vector<TopicPartition>& of,
+                                                   Duration timeout) = 0;
 
   // The newest answer of the process's prober for a started partition; nothing while there is none
   // newer than Start(). Never blocks.
@@ -138,7 +142,8 @@ struct TxResult {
   enum class Kind {
     kOk,
     kAbort,      // this transaction cannot commit: Abort() and start over from __meta
-    kAmbiguous,  // the producer is fatally broken or nobody knows what was decided: Open() anew, re-sync
+    kAmbiguous,  // the producer is fatally broken or nobody knows what was decided: Open() anew,
+                 // re-sync
     kFenced,     // a newer producer or member has taken over
   };
   Kind kind = Kind::kOk;
@@ -164,7 +169,8 @@ class Committer {
   virtual TxResult Flush() = 0;
   // The highest offset that this transaction wrote to the changelog's partition; after Flush().
   virtual std::optional<int64_t> ChangelogOffset(int32_t partition) = 0;
-  virtual TxResult SendOffsets(const std::vector<Position>& next, const GroupGeneration& generation) = 0;
+  virtual TxResult SendOffsets(const std::vector<Position>& next,
+                               const GroupGeneration& generation) = 0;
   virtual TxResult Commit() = 0;
   virtual TxResult Abort() = 0;
 };

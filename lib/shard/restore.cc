@@ -17,10 +17,17 @@ constexpr Duration kLogEvery = std::chrono::seconds(2);
 
 }  // namespace
 
-Restore::Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input, EventSource& changelog,
-                 const StoreOpener& open_store, std::vector<int32_t> partitions)
-    : options_(std::move(options)), clock_(clock), metrics_(metrics), input_(input), changelog_(changelog),
-      open_store_(open_store), began_(clock.Monotonic()), logged_(began_) {
+Restore::Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input,
+                 EventSource& changelog, const StoreOpener& open_store,
+                 std::vector<int32_t> partitions)
+    : options_(std::move(options)),
+      clock_(clock),
+      metrics_(metrics),
+      input_(input),
+      changelog_(changelog),
+      open_store_(open_store),
+      began_(clock.Monotonic()),
+      logged_(began_) {
   for (const int32_t partition : partitions) parts_.emplace_back().out.partition = partition;
 }
 
@@ -33,27 +40,35 @@ Result<bool> Restore::Step(Duration budget) {
     const Result<bool> answered = Ask();
     if (!answered || !*answered) return answered;
     for (Part& part : parts_) {
-      if (Status opened = OpenLocal(&part); !opened) return std::unexpected(std::move(opened.error()));
+      if (Status opened = OpenLocal(&part); !opened)
+        return std::unexpected(std::move(opened.error()));
     }
-    if (Status started = StartReading(); !started) return std::unexpected(std::move(started.error()));
+    if (Status started = StartReading(); !started)
+      return std::unexpected(std::move(started.error()));
   }
   const Duration until = clock_.Monotonic() + budget;
   uint64_t read = 0;
-  const auto all_done = [&] { return std::all_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.done; }); };
+  const auto all_done = [&] {
+    return std::all_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.done; });
+  };
   while (!all_done()) {
     Polled polled = changelog_.Poll(std::chrono::milliseconds(10));
     if (polled.kind == Polled::Kind::kRecord) {
       ++read;
-      if (Status stored = OnRecord(polled.record); !stored) return std::unexpected(std::move(stored.error()));
+      if (Status stored = OnRecord(polled.record); !stored)
+        return std::unexpected(std::move(stored.error()));
     } else if (polled.kind == Polled::Kind::kEndOfPartition) {
       Part* part = Find(polled.at.at.partition);
       if (part != nullptr) part->next = std::max(part->next, polled.at.offset);
       if (part != nullptr && part->next >= part->end && !part->done) {
-        if (Status finished = Finish(part); !finished) return std::unexpected(std::move(finished.error()));
+        if (Status finished = Finish(part); !finished)
+          return std::unexpected(std::move(finished.error()));
       }
-    } else if (polled.kind == Polled::Kind::kFailed || polled.kind == Polled::Kind::kOffsetOutOfRange) {
+    } else if (polled.kind == Polled::Kind::kFailed ||
+               polled.kind == Polled::Kind::kOffsetOutOfRange) {
       spdlog::warn("restore: {}; starting over", polled.error.message);
-      if (Status reopened = changelog_.Reopen(); !reopened) return std::unexpected(std::move(reopened.error()));
+      if (Status reopened = changelog_.Reopen(); !reopened)
+        return std::unexpected(std::move(reopened.error()));
       reading_ = false;
       for (Part& part : parts_) {
         const int32_t partition = part.out.partition;
@@ -71,12 +86,14 @@ Result<bool> Restore::Step(Duration budget) {
     logged_ = now;
     uint64_t remaining = 0;
     for (const auto& [partition, n] : Remaining()) remaining += n;
-    spdlog::info("restoring {} shards: {} records read, about {} to go", parts_.size(), records_, remaining);
+    spdlog::info("restoring {} shards: {} records read, about {} to go", parts_.size(), records_,
+                 remaining);
   }
   if (!reading_ || !all_done()) return false;
   (void)changelog_.Stop();
   reading_ = false;
-  spdlog::info("restored {} shards, {} changelog records, in {} ms", parts_.size(), records_, (now - began_).count());
+  spdlog::info("restored {} shards, {} changelog records, in {} ms", parts_.size(), records_,
+               (now - began_).count());
   return true;
 }
 
@@ -88,14 +105,16 @@ Result<bool> Restore::Ask() {
     logs.push_back({options_.changelog, part.out.partition});
   }
   const auto retry = [&](const Error& error) -> Result<bool> {
-    if (error.code == ExitCode::kBroken || error.code == ExitCode::kConfig) return std::unexpected(error);
+    if (error.code == ExitCode::kBroken || error.code == ExitCode::kConfig)
+      return std::unexpected(error);
     if (clock_.Monotonic() - logged_ >= kLogEvery) {
       logged_ = clock_.Monotonic();
       spdlog::warn("restore: {}; trying again", error.message);
     }
     return false;
   };
-  // In this order: the group's stable offset first, so that the changelog's end covers what it covers.
+  // In this order: the group's stable offset first, so that the changelog's end covers what it
+  // covers.
   const auto committed = input_.CommittedOffsets(inputs, kAskTimeout);
   if (!committed) return retry(committed.error());
   const auto ranges = input_.Offsets(inputs, kAskTimeout);
@@ -123,8 +142,10 @@ Status Restore::OpenLocal(Part* part) {
   if (!*bytes) return Rebuild(part, "");
   const Result<LocalMeta> local = DecodeLocalMeta(**bytes);
   if (!local) return std::unexpected(local.error());
-  if (local->cluster_id != options_.cluster_id) return Rebuild(part, "it belongs to another Kafka cluster");
-  if (local->position < part->begin || local->position > part->end) return Rebuild(part, "its position is outside the changelog");
+  if (local->cluster_id != options_.cluster_id)
+    return Rebuild(part, "it belongs to another Kafka cluster");
+  if (local->position < part->begin || local->position > part->end)
+    return Rebuild(part, "its position is outside the changelog");
   if (clock_.Now() - local->synced_at > options_.delete_retention / 2) {
     return Rebuild(part, "it is so old that erased customers might come back");
   }
@@ -137,7 +158,9 @@ Status Restore::OpenLocal(Part* part) {
 }
 
 Status Restore::Rebuild(Part* part, const std::string& why) {
-  if (!why.empty()) spdlog::warn("local state of partition {} is rebuilt from the changelog: {}", part->out.partition, why);
+  if (!why.empty())
+    spdlog::warn("local state of partition {} is rebuilt from the changelog: {}",
+                 part->out.partition, why);
   if (Status wiped = part->out.store->Wipe(); !wiped) return wiped;
   part->rebuilding = true;
   part->changelog_id.reset();
@@ -168,14 +191,20 @@ Status Restore::OnRecord(const InputRecord& record) {
   part->next = record.offset + 1;
   if (record.key && *record.key == kChangelogMetaKey && record.payload) {
     Result<ShardMeta> meta = DecodeMeta(*record.payload);
-    if (!meta) return std::unexpected(std::move(meta.error()).Context(fmt::format("changelog of partition {}", record.partition)));
-    if (part->changelog_id && !part->changelog_id->empty() && meta->changelog_id != *part->changelog_id) {
-      if (Status rebuilt = Rebuild(part, "it belongs to another changelog"); !rebuilt) return rebuilt;
+    if (!meta)
+      return std::unexpected(
+          std::move(meta.error())
+              .Context(fmt::format("changelog of partition {}", record.partition)));
+    if (part->changelog_id && !part->changelog_id->empty() &&
+        meta->changelog_id != *part->changelog_id) {
+      if (Status rebuilt = Rebuild(part, "it belongs to another changelog"); !rebuilt)
+        return rebuilt;
       return StartReading();
     }
     part->out.meta = std::move(*meta);
     part->last_meta = record.offset;
-  } else if (const std::optional<std::string_view> customer = record.key ? CustomerOf(*record.key) : std::nullopt) {
+  } else if (const std::optional<std::string_view> customer =
+                 record.key ? CustomerOf(*record.key) : std::nullopt) {
     std::optional<std::string>& state = part->buffer[std::string(*customer)];
     part->buffer_bytes += customer->size() + record.payload.value_or("").size() + 100;
     state.reset();
@@ -190,8 +219,8 @@ Status Restore::OnRecord(const InputRecord& record) {
   return part->next >= part->end ? Finish(part) : Status();
 }
 
-// Stores what was read so far. Deadlines that a state no longer has stay in the index: whoever meets
-// one there sees that it is out of date.
+// Stores what was read so far. Deadlines that a state no longer has stay in the index: whoever
+// meets one there sees that it is out of date.
 Status Restore::Spill(Part* part) {
   StoreBatch batch;
   std::vector<std::string> values;
@@ -213,7 +242,8 @@ Status Restore::Spill(Part* part) {
                                                   .cluster_id = options_.cluster_id});
   batch.local_meta = local_meta;
   std::sort(batch.timers_added.begin(), batch.timers_added.end());
-  Status written = part->rebuilding ? part->out.store->Ingest(batch) : part->out.store->Write(batch);
+  Status written =
+      part->rebuilding ? part->out.store->Ingest(batch) : part->out.store->Write(batch);
   part->buffer.clear();
   part->buffer_bytes = 0;
   return written;
@@ -223,12 +253,13 @@ Status Restore::Finish(Part* part) {
   const bool has_local = part->changelog_id.has_value() && !part->changelog_id->empty();
   if (has_local && !part->last_meta && part->end > part->begin) {
     // A log of the same length that does not hold the record we were at is another log.
-    if (Status rebuilt = Rebuild(part, "it does not belong to this changelog"); !rebuilt) return rebuilt;
+    if (Status rebuilt = Rebuild(part, "it does not belong to this changelog"); !rebuilt)
+      return rebuilt;
     if (part->next < part->end) return reading_ ? StartReading() : Status();
   }
   if (Status checked = CheckInput(part); !checked) return checked;
-  // Every transaction ends with the shard's record, so nothing committed lies behind the newest one; a
-  // position there, and not behind the control record that follows, finds it again.
+  // Every transaction ends with the shard's record, so nothing committed lies behind the newest
+  // one; a position there, and not behind the control record that follows, finds it again.
   if (part->last_meta) part->out.position = *part->last_meta + 1;
   if (!part->buffer.empty() || part->last_meta) {
     if (Status spilled = Spill(part); !spilled) return spilled;
@@ -248,25 +279,32 @@ Status Restore::CheckInput(Part* part) {
     const auto next = meta.next.find(topic);
     const std::optional<int64_t>& group = part->committed[i];
     if (group && (next == meta.next.end() || next->second < *group)) {
-      return Fail(fmt::format("{}[{}]: the group has committed offset {}, but the changelog {} knows {}. Either the changelog has lost "
-                              "data or was deleted, or somebody has moved the group's offsets. Restore the changelog, or, to begin "
+      return Fail(fmt::format("{}[{}]: the group has committed offset {}, but the changelog {} "
+                              "knows {}. Either the changelog has lost "
+                              "data or was deleted, or somebody has moved the group's offsets. "
+                              "Restore the changelog, or, to begin "
                               "anew and lose all state, delete the group's offsets",
                               topic, partition, *group, options_.changelog,
-                              next == meta.next.end() ? "nothing of it" : fmt::format("only {}", next->second)),
+                              next == meta.next.end() ? "nothing of it"
+                                                      : fmt::format("only {}", next->second)),
                   ExitCode::kBroken);
     }
     if (next == meta.next.end()) {
       meta.next[topic] = options_.from_latest ? range.end : range.begin;
     } else if (next->second < range.begin || next->second > range.end) {
-      const std::string lost = next->second < range.begin
-                                   ? fmt::format("offsets {} to {} are gone (retention)", next->second, range.begin - 1)
-                                   : fmt::format("it ends at {}, before our position {} (was it recreated?)", range.end, next->second);
+      const std::string lost =
+          next->second < range.begin
+              ? fmt::format("offsets {} to {} are gone (retention)", next->second, range.begin - 1)
+              : fmt::format("it ends at {}, before our position {} (was it recreated?)", range.end,
+                            next->second);
       if (!options_.accept_lost_input) {
-        return Fail(fmt::format("{}[{}]: {}. To accept the loss and go on at offset {}, start once with --accept-lost-input", topic,
-                                partition, lost, range.begin),
+        return Fail(fmt::format("{}[{}]: {}. To accept the loss and go on at offset {}, start once "
+                                "with --accept-lost-input",
+                                topic, partition, lost, range.begin),
                     ExitCode::kBroken);
       }
-      spdlog::warn("{}[{}]: {}; going on at offset {}, as asked", topic, partition, lost, range.begin);
+      spdlog::warn("{}[{}]: {}; going on at offset {}, as asked", topic, partition, lost,
+                   range.begin);
       next->second = range.begin;
     }
   }
@@ -276,7 +314,8 @@ Status Restore::CheckInput(Part* part) {
 }
 
 Restore::Part* Restore::Find(int32_t partition) {
-  const auto it = std::find_if(parts_.begin(), parts_.end(), [&](const Part& p) { return p.out.partition == partition; });
+  const auto it = std::find_if(parts_.begin(), parts_.end(),
+                               [&](const Part& p) { return p.out.partition == partition; });
   return it == parts_.end() ? nullptr : &*it;
 }
 
@@ -288,7 +327,9 @@ std::vector<Restored> Restore::Take() {
 
 std::map<int32_t, uint64_t> Restore::Remaining() const {
   std::map<int32_t, uint64_t> out;
-  for (const Part& part : parts_) out[part.out.partition] = part.done ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, part.end - part.next));
+  for (const Part& part : parts_)
+    out[part.out.partition] =
+        part.done ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, part.end - part.next));
   return out;
 }
 

@@ -1,6 +1,7 @@
 // Brings shards back to what was last committed: from the local store and the changelog's tail, or
 // from the whole changelog. Reading stops at the end of the log as it was *including* open
-// transactions: the last stable offset may be pinned by a predecessor, with committed state beyond it.
+// transactions: the last stable offset may be pinned by a predecessor, with committed state beyond
+// it.
 //
 //   kAsking -> kReading -> kDone
 #pragma once
@@ -30,8 +31,8 @@ struct RestoreOptions {
   std::vector<std::string> topics;  // input
   std::string changelog;
   std::string cluster_id;
-  bool from_latest = false;          // where a partition that nobody has read begins
-  bool accept_lost_input = false;    // go on at the earliest offset where the wanted one is gone
+  bool from_latest = false;        // where a partition that nobody has read begins
+  bool accept_lost_input = false;  // go on at the earliest offset where the wanted one is gone
   Duration delete_retention = std::chrono::hours(24) * 7;  // of the changelog
 };
 
@@ -47,8 +48,8 @@ struct Restored {
 // Not thread-safe. Destroying it cancels: nothing of it is left but a store that is further along.
 class Restore {
  public:
-  Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input, EventSource& changelog,
-          const StoreOpener& open_store, std::vector<int32_t> partitions);
+  Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input,
+          EventSource& changelog, const StoreOpener& open_store, std::vector<int32_t> partitions);
   ~Restore();
 
   // Works for about `budget`. True: done, Take() the result. Errors are final: kBroken for lost
@@ -63,13 +64,14 @@ class Restore {
   struct Part {
     Restored out;
     std::optional<std::string> changelog_id;  // that the local store belongs to
-    bool rebuilding = false;  // the store was empty or has been wiped
-    int64_t begin = 0;        // of the changelog
-    int64_t end = 0;          // read up to here
-    int64_t next = 0;         // to be read
+    bool rebuilding = false;                  // the store was empty or has been wiped
+    int64_t begin = 0;                        // of the changelog
+    int64_t end = 0;                          // read up to here
+    int64_t next = 0;                         // to be read
     bool done = false;
     std::optional<int64_t> last_meta;  // offset of the newest record of the shard
-    std::map<std::string, std::optional<std::string>> buffer;  // read but not stored: customer, state
+    std::map<std::string, std::optional<std::string>>
+        buffer;  // read but not stored: customer, state
     size_t buffer_bytes = 0;
     std::vector<std::optional<int64_t>> committed;  // of the group, by topic
     std::vector<OffsetRange> input;                 // by topic

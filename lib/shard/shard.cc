@@ -52,18 +52,21 @@ Result<size_t> Shard::Step(size_t units_max, WallTime now) {
     }
     if (!head->refused) {
       // Timers at T may be left over from a commit that was cut among equal due times.
-      const Result<size_t> fired = FireTimers(std::max(head->event.time, meta_.clock), units_max - done, now);
+      const Result<size_t> fired =
+          FireTimers(std::max(head->event.time, meta_.clock), units_max - done, now);
       if (!fired) return fired;
       done += *fired;
       if (done >= units_max) return done;
     }
-    if (Status applied = ApplyHead(head, now); !applied) return std::unexpected(std::move(applied.error()));
+    if (Status applied = ApplyHead(head, now); !applied)
+      return std::unexpected(std::move(applied.error()));
     ++done;
   }
   if (done >= units_max || options_.time_source != TimeSource::kWall) return done;
   const std::optional<WallTime> drained_as_of = intake_.DrainedAsOf();
   if (!drained_as_of) return done;
-  const EventTime target = std::min(AsEventTime(*drained_as_of) - options_.delay, traffic_.ClockLimit(*drained_as_of));
+  const EventTime target =
+      std::min(AsEventTime(*drained_as_of) - options_.delay, traffic_.ClockLimit(*drained_as_of));
   if (target <= meta_.clock) return done;
   Result<size_t> fired = FireTimers(target, units_max - done, now);
   if (!fired) return fired;
@@ -80,7 +83,8 @@ Result<size_t> Shard::AdvanceTo(EventTime t, size_t units_max) {
 
 Status Shard::ApplyHead(Pending* head, WallTime now) {
   const std::pair<size_t, int64_t> at{head->topic, head->record.offset};
-  if (std::find(poison_.begin(), poison_.end(), at) != poison_.end()) head->refused = DeadLetterReason::kPoison;
+  if (std::find(poison_.begin(), poison_.end(), at) != poison_.end())
+    head->refused = DeadLetterReason::kPoison;
   std::optional<DeadLetterReason> refused = head->refused;
   if (!refused) {
     const Event& event = head->event;
@@ -98,7 +102,8 @@ Status Shard::ApplyHead(Pending* head, WallTime now) {
   return {};
 }
 
-Status Shard::ApplyEvent(const Event& event, WallTime now, std::optional<DeadLetterReason>* refused) {
+Status Shard::ApplyEvent(const Event& event, WallTime now,
+                         std::optional<DeadLetterReason>* refused) {
   Result<Customer*> found = customers_.Find(event.customer_id);
   if (!found) return std::unexpected(std::move(found.error()));
   Customer* customer = *found;
@@ -115,19 +120,23 @@ Status Shard::ApplyEvent(const Event& event, WallTime now, std::optional<DeadLet
   customer->encoded_bytes += kGrowthPerEvent + kGrowthPerMeasure * customer->state.measures.size();
   if (customer->encoded_bytes > kStateBytesMax / 2) before = customer->state;
   const size_t alerts_before = outbox_.alerts.size();
-  const EventTime noticed = options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
-  const EventEffect effect = evaluator_.OnEvent(customer->id, event, meta_.clock, noticed, &customer->state, &outbox_.alerts);
+  const EventTime noticed =
+      options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
+  const EventEffect effect = evaluator_.OnEvent(customer->id, event, meta_.clock, noticed,
+                                                &customer->state, &outbox_.alerts);
   if (effect.duplicate) {
     ++counters_.duplicates;
     return {};
   }
   if (before && !StateFits(customer)) {
     customer->state = std::move(*before);
-    outbox_.alerts.erase(outbox_.alerts.begin() + static_cast<std::ptrdiff_t>(alerts_before), outbox_.alerts.end());
+    outbox_.alerts.erase(outbox_.alerts.begin() + static_cast<std::ptrdiff_t>(alerts_before),
+                         outbox_.alerts.end());
     *refused = DeadLetterReason::kStateTooLarge;
     return {};
   }
-  for (size_t i = alerts_before; i < outbox_.alerts.size(); ++i) outbox_bytes_ += outbox_.alerts[i].payload.size();
+  for (size_t i = alerts_before; i < outbox_.alerts.size(); ++i)
+    outbox_bytes_ += outbox_.alerts[i].payload.size();
   if (!customer->exists) ++meta_.customers;
   customers_.MarkChanged(customer);
   traffic_.OnEvent(event.time, now);
@@ -161,9 +170,11 @@ Result<size_t> Shard::FireTimers(EventTime t, size_t units_max, WallTime now) {
     if (customer == nullptr) break;
     meta_.clock = std::max(meta_.clock, due);
     const size_t alerts_before = outbox_.alerts.size();
-    const EventTime noticed = options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
+    const EventTime noticed =
+        options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
     evaluator_.OnTimer(customer->id, meta_.clock, noticed, &customer->state, &outbox_.alerts);
-    for (size_t i = alerts_before; i < outbox_.alerts.size(); ++i) outbox_bytes_ += outbox_.alerts[i].payload.size();
+    for (size_t i = alerts_before; i < outbox_.alerts.size(); ++i)
+      outbox_bytes_ += outbox_.alerts[i].payload.size();
     customers_.MarkChanged(customer);
     ++counters_.timers_fired;
     ++fired;
@@ -172,14 +183,17 @@ Result<size_t> Shard::FireTimers(EventTime t, size_t units_max, WallTime now) {
 }
 
 Result<size_t> Shard::Sweep(size_t units_max, WallTime now) {
-  Result<std::vector<std::pair<std::string, std::string>>> chunk = store_->Customers(*sweep_after_, units_max);
+  Result<std::vector<std::pair<std::string, std::string>>> chunk =
+      store_->Customers(*sweep_after_, units_max);
   if (!chunk) return std::unexpected(std::move(chunk.error()));
-  const EventTime noticed = options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
+  const EventTime noticed =
+      options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
   for (const auto& [id, value] : *chunk) {
     Result<Customer*> found = customers_.Find(id);
     if (!found) return std::unexpected(std::move(found.error()));
     if (!(*found)->exists) continue;
-    evaluator_.OnRulesChanged((*found)->id, meta_.clock, noticed, &(*found)->state, &outbox_.alerts);
+    evaluator_.OnRulesChanged((*found)->id, meta_.clock, noticed, &(*found)->state,
+                              &outbox_.alerts);
     customers_.MarkChanged(*found);
     sweep_after_ = id;
   }
@@ -193,7 +207,8 @@ Result<size_t> Shard::Sweep(size_t units_max, WallTime now) {
 
 ShardMeta Shard::Meta() const {
   ShardMeta meta = meta_;
-  for (size_t i = 0; i < options_.topics.size(); ++i) meta.next[options_.topics[i]] = intake_.next(i);
+  for (size_t i = 0; i < options_.topics.size(); ++i)
+    meta.next[options_.topics[i]] = intake_.next(i);
   meta.activity_ms = traffic_.marks_ms();
   meta.events = traffic_.events();
   meta.last_event = traffic_.last_event();
@@ -210,8 +225,8 @@ void Shard::OnCommitted() {
 }
 
 Status Shard::Save(int64_t position, WallTime now, const std::string& cluster_id) {
-  return customers_.Save(
-      EncodeLocalMeta({.meta = Meta(), .position = position, .synced_at = now, .cluster_id = cluster_id}));
+  return customers_.Save(EncodeLocalMeta(
+      {.meta = Meta(), .position = position, .synced_at = now, .cluster_id = cluster_id}));
 }
 
 }  // namespace heartbeatd

@@ -1,11 +1,12 @@
-// A shard: everything that belongs to one partition number. Its customers, their timers, its clock T
-// and its position in each input topic. This is the one place where events and time meet; run,
+// A shard: everything that belongs to one partition number. Its customers, their timers, its clock
+// T and its position in each input topic. This is the one place where events and time meet; run,
 // backtest and tests all drive the same code.
 //
 // The steps of its life:
 //   1. Offer() messages, OnEndOfPartition(), OnConfirmedEnd() as they come.
 //   2. Step(): apply what is due, in the order of event time. Before an event at time e every timer
-//      due at or before e fires, at its own due time. Once the partition is drained, wall time moves T.
+//      due at or before e fires, at its own due time. Once the partition is drained, wall time
+//      moves T.
 //   3. Take what is to be committed: outbox(), customers().uncommitted(), Meta().
 //   4. OnCommitted(), or, if the commit failed, throw the shard away and restore it.
 //   5. Now and then Save(): write behind to the store.
@@ -39,7 +40,7 @@ struct ShardOptions {
   std::vector<std::string> topics;  // input topics; a message's topic is an index into them
   std::shared_ptr<const RuleSet> rules;
   TimeSource time_source = TimeSource::kWall;
-  Duration delay = std::chrono::seconds(10);      // wall time moves T to "drained as of" less this
+  Duration delay = std::chrono::seconds(10);       // wall time moves T to "drained as of" less this
   Duration future_skew = std::chrono::minutes(5);  // later timestamps are refused
   OutagePolicy outage;
   size_t cache_bytes_max = 64u << 20;
@@ -60,8 +61,8 @@ struct Outbox {
 
 // What became of events, ever since the shard was opened; the worker exports the growth.
 struct ShardCounters {
-  uint64_t applied = 0;  // in time
-  uint64_t late = 0;     // applied, though before T
+  uint64_t applied = 0;           // in time
+  uint64_t late = 0;              // applied, though before T
   uint64_t beyond_retention = 0;  // late ones that changed totals only
   uint64_t duplicates = 0;
   uint64_t ticks = 0;
@@ -80,16 +81,21 @@ class Shard {
   Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta);
 
   // Step 1.
-  void Offer(size_t topic, InputRecord record, WallTime now) { intake_.Offer(topic, std::move(record), now); }
+  void Offer(size_t topic, InputRecord record, WallTime now) {
+    intake_.Offer(topic, std::move(record), now);
+  }
   void OnEndOfPartition(size_t topic, int64_t offset) { intake_.OnEndOfPartition(topic, offset); }
-  void OnConfirmedEnd(size_t topic, int64_t end, WallTime asked_at) { intake_.OnConfirmedEnd(topic, end, asked_at); }
+  void OnConfirmedEnd(size_t topic, int64_t end, WallTime asked_at) {
+    intake_.OnConfirmedEnd(topic, end, asked_at);
+  }
 
-  // Step 2. Does at most `units_max` units of work (a message, a timer, a customer looked at after a
-  // change of the rules); returns how many. Fewer than asked: there is nothing more to do now.
+  // Step 2. Does at most `units_max` units of work (a message, a timer, a customer looked at after
+  // a change of the rules); returns how many. Fewer than asked: there is nothing more to do now.
   // Error: the store cannot be read; nothing was applied halfway.
   Result<size_t> Step(size_t units_max, WallTime now);
 
-  // Moves T to `t`, firing what is due. For backtest and tests, which know that no event is missing.
+  // Moves T to `t`, firing what is due. For backtest and tests, which know that no event is
+  // missing.
   Result<size_t> AdvanceTo(EventTime t, size_t units_max);
 
   // Step 3.
@@ -97,7 +103,9 @@ class Shard {
   [[nodiscard]] CustomerTable& customers() { return customers_; }
   [[nodiscard]] ShardMeta Meta() const;
   // Something besides T and the position has changed.
-  [[nodiscard]] bool HasChanges() const { return !outbox_.empty() || !customers_.uncommitted().empty() || meta_dirty_; }
+  [[nodiscard]] bool HasChanges() const {
+    return !outbox_.empty() || !customers_.uncommitted().empty() || meta_dirty_;
+  }
   // The position has moved since the last commit.
   [[nodiscard]] bool HasMoved() const { return moved_; }
   // Rough size of the transaction so far.
@@ -106,7 +114,8 @@ class Shard {
   // Step 4.
   void OnCommitted();
 
-  // Step 5. `position`: next changelog offset after everything committed. Nothing may be uncommitted.
+  // Step 5. `position`: next changelog offset after everything committed. Nothing may be
+  // uncommitted.
   Status Save(int64_t position, WallTime now, const std::string& cluster_id);
   Status FlushStore() { return store_->Flush(); }
 

@@ -2,8 +2,9 @@
 //
 // The store holds the index as of the last write-behind; here are its beginning (as far as it was
 // needed) and everything that changed since. An entry may lie earlier than the customer's real
-// deadline, never later: a deadline that moves back leaves its entry where it is, and whoever pops it
-// puts it in the right place. So a busy customer costs one move per deadline reached, not per event.
+// deadline, never later: a deadline that moves back leaves its entry where it is, and whoever pops
+// it puts it in the right place. So a busy customer costs one move per deadline reached, not per
+// event.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,8 @@ namespace heartbeatd {
 // Not thread-safe. The store must outlive it.
 class TimerIndex {
  public:
-  // `is_stale(entry)`: the customer's entry lies elsewhere by now, though the store does not know yet.
+  // `is_stale(entry)`: the customer's entry lies elsewhere by now, though the store does not know
+  // yet.
   TimerIndex(Store& store, std::function<bool(const Timer&)> is_stale);
 
   // The first entry with due <= up_to, if there is one.

@@ -5,7 +5,8 @@
 
 namespace heartbeatd {
 
-Traffic::Traffic(const OutagePolicy& policy, std::vector<int64_t> marks_ms, uint64_t events, EventTime last_event)
+Traffic::Traffic(const OutagePolicy& policy, std::vector<int64_t> marks_ms, uint64_t events,
+                 EventTime last_event)
     : policy_(policy), marks_ms_(std::move(marks_ms)), events_(events), last_event_(last_event) {}
 
 Duration Traffic::OutageAfter() const {
@@ -13,7 +14,8 @@ Duration Traffic::OutageAfter() const {
   if (events_ < OutagePolicy::kEventsMin || marks_ms_.size() < 2) return OutagePolicy::kOff;
   const int64_t span_ms = marks_ms_.back() - marks_ms_.front();
   const int64_t gaps = static_cast<int64_t>((marks_ms_.size() - 1) * kEventsPerMark);
-  return std::max(OutagePolicy::kAfterMin, Duration(std::max<int64_t>(0, span_ms) / gaps * OutagePolicy::kMeanGaps));
+  return std::max(OutagePolicy::kAfterMin,
+                  Duration(std::max<int64_t>(0, span_ms) / gaps * OutagePolicy::kMeanGaps));
 }
 
 void Traffic::OnEvent(EventTime at, WallTime wall) {

@@ -1,5 +1,5 @@
-// How much traffic a partition usually has, and whether its silence is an outage upstream rather than
-// that of its customers. While it is, the shard's clock must stand still.
+// How much traffic a partition usually has, and whether its silence is an outage upstream rather
+// than that of its customers. While it is, the shard's clock must stand still.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,8 @@ struct OutagePolicy {
 // Not thread-safe. What it remembers is part of the shard's record.
 class Traffic {
  public:
-  Traffic(const OutagePolicy& policy, std::vector<int64_t> marks_ms, uint64_t events, EventTime last_event);
+  Traffic(const OutagePolicy& policy, std::vector<int64_t> marks_ms, uint64_t events,
+          EventTime last_event);
 
   // An accepted event; `wall` is when it was handled.
   void OnEvent(EventTime at, WallTime wall);
@@ -53,7 +54,7 @@ class Traffic {
   OutagePolicy policy_;
   std::vector<int64_t> marks_ms_;  // event times of every kEventsPerMark-th event, newest last
   uint64_t events_ = 0;
-  EventTime last_event_;               // the newest time of any event
+  EventTime last_event_;                // the newest time of any event
   std::optional<WallTime> resumes_at_;  // after an outage: when wall time may move the clock again
 };
 

@@ -8,8 +8,8 @@
 namespace heartbeatd {
 namespace {
 
-// What a dead letter may hold: the output topics take records of 1,000,000 bytes (kafka/admin.h), and
-// ours come with headers of their own and with the record's frame.
+// What a dead letter may hold: the output topics take records of 1,000,000 bytes (kafka/admin.h),
+// and ours come with headers of their own and with the record's frame.
 constexpr size_t kDeadLetterBytesMax = 1'000'000 - 4096;
 
 size_t BytesOf(const std::vector<Header>& headers) {
@@ -20,11 +20,17 @@ size_t BytesOf(const std::vector<Header>& headers) {
 
 class Transaction {
  public:
-  Transaction(const OutputTopics& topics, Committer& committer) : topics_(topics), committer_(committer) {}
+  Transaction(const OutputTopics& topics, Committer& committer)
+      : topics_(topics), committer_(committer) {}
 
   TxResult Produce(Shard* shard) {
     for (const OutgoingAlert& alert : shard->outbox().alerts) {
-      if (TxResult r = Send({.topic = topics_.alerts, .key = alert.customer, .value = alert.payload, .headers = &alert_headers_}); !r.ok()) return r;
+      if (TxResult r = Send({.topic = topics_.alerts,
+                             .key = alert.customer,
+                             .value = alert.payload,
+                             .headers = &alert_headers_});
+          !r.ok())
+        return r;
     }
     for (const DeadLetter& dead : shard->outbox().dead_letters) {
       if (TxResult r = ProduceDeadLetter(dead); !r.ok()) return r;
@@ -34,18 +40,24 @@ class Transaction {
       const std::optional<std::string_view> value = shard->customers().Encode(customer);
       key_.assign(1, 'c');
       key_ += customer->id;
-      if (TxResult r = Send({.topic = topics_.changelog, .partition = partition, .key = key_, .value = value}); !r.ok()) return r;
+      if (TxResult r = Send(
+              {.topic = topics_.changelog, .partition = partition, .key = key_, .value = value});
+          !r.ok())
+        return r;
     }
     // Last, so that whoever reads the log knows that nothing of this transaction follows.
     const std::string meta = EncodeMeta(shard->Meta());
-    return Send({.topic = topics_.changelog, .partition = partition, .key = kChangelogMetaKey, .value = meta});
+    return Send({.topic = topics_.changelog,
+                 .partition = partition,
+                 .key = kChangelogMetaKey,
+                 .value = meta});
   }
 
   [[nodiscard]] uint64_t records() const { return records_; }
 
  private:
-  // An input record may be as large as a record can be. Whatever of it does not fit is left out: refused
-  // by the broker, it would stop everything behind it.
+  // An input record may be as large as a record can be. Whatever of it does not fit is left out:
+  // refused by the broker, it would stop everything behind it.
   TxResult ProduceDeadLetter(const DeadLetter& dead) {
     std::optional<std::string_view> key = dead.record.key;
     std::vector<Header> headers = dead.record.Headers();
@@ -70,7 +82,8 @@ class Transaction {
 
   const OutputTopics& topics_;
   Committer& committer_;
-  const std::vector<Header> alert_headers_ = {{"content-type", "application/cloudevents+json; charset=UTF-8"}};
+  const std::vector<Header> alert_headers_ = {
+      {"content-type", "application/cloudevents+json; charset=UTF-8"}};
   std::string key_;
   uint64_t records_ = 0;
 };
@@ -96,7 +109,8 @@ TransactionResult CommitShards(const std::vector<Shard*>& shards, const OutputTo
     const int32_t partition = shard->options().partition;
     const std::optional<int64_t> last = committer.ChangelogOffset(partition);
     if (!last) {
-      return failed({TxResult::Kind::kAmbiguous, {"the changelog's offset was not reported", ExitCode::kTemporary}});
+      return failed({TxResult::Kind::kAmbiguous,
+                     {"the changelog's offset was not reported", ExitCode::kTemporary}});
     }
     out.positions.push_back(*last + 1);
     // Also where only timers fired: nothing else fences a zombie.

@@ -25,7 +25,8 @@ struct TransactionResult {
   std::vector<int64_t> positions;  // kOk: next changelog offset, parallel to `shards`
 };
 
-// Commits `shards`, whose states it only reads. On anything but kOk the transaction may still be open.
+// Commits `shards`, whose states it only reads. On anything but kOk the transaction may still be
+// open.
 TransactionResult CommitShards(const std::vector<Shard*>& shards, const OutputTopics& topics,
                                const GroupGeneration& generation, Committer& committer);
 

@@ -15,16 +15,20 @@ constexpr Duration kEndCheckEvery = std::chrono::milliseconds(50);
 constexpr Duration kRestoreSlice = std::chrono::milliseconds(50);
 constexpr Duration kBackoffMin = std::chrono::milliseconds(100);
 constexpr Duration kBackoffMax = std::chrono::seconds(5);
-// A producer that was fenced waits this long (one heartbeat) to see whether the member is fenced too.
+// A producer that was fenced waits this long (one heartbeat) to see whether the member is fenced
+// too.
 constexpr Duration kHeartbeat = std::chrono::seconds(3);
 constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
 constexpr int kSaveShare = 10;  // write-behinds may take this part of a worker's time
-constexpr size_t kChangeBytes = 300;  // of a customer's record on average, for the size of a transaction
+constexpr size_t kChangeBytes =
+    300;  // of a customer's record on average, for the size of a transaction
 
 }  // namespace
 
 Worker::Worker(WorkerOptions options, WorkerParts parts)
-    : options_(std::move(options)), parts_(std::move(parts)), units_max_(options_.commit_max_events) {
+    : options_(std::move(options)),
+      parts_(std::move(parts)),
+      units_max_(options_.commit_max_events) {
   last_store_flush_ = parts_.clock.Monotonic();
 }
 
@@ -76,7 +80,8 @@ Status Worker::Poll(Duration wait) {
 
 Status Worker::OnPolled(Polled polled) {
   switch (polled.kind) {
-    case Polled::Kind::kNothing: return {};
+    case Polled::Kind::kNothing:
+      return {};
     case Polled::Kind::kRecord: {
       const auto it = shards_.find(polled.record.partition);
       if (it == shards_.end()) return {};
@@ -86,16 +91,23 @@ Status Worker::OnPolled(Polled polled) {
     }
     case Polled::Kind::kEndOfPartition: {
       const auto it = shards_.find(polled.at.at.partition);
-      if (it != shards_.end()) it->second->OnEndOfPartition(TopicIndex(polled.at.at.topic), polled.at.offset);
+      if (it != shards_.end())
+        it->second->OnEndOfPartition(TopicIndex(polled.at.at.topic), polled.at.offset);
       return {};
     }
-    case Polled::Kind::kAssigned: return OnAssigned(std::move(polled));
-    case Polled::Kind::kRevoked: return OnRevoked();
-    case Polled::Kind::kLost: return OnLost("the group has given our partitions away");
-    case Polled::Kind::kFencedInstance: return OnFencedInstance();
+    case Polled::Kind::kAssigned:
+      return OnAssigned(std::move(polled));
+    case Polled::Kind::kRevoked:
+      return OnRevoked();
+    case Polled::Kind::kLost:
+      return OnLost("the group has given our partitions away");
+    case Polled::Kind::kFencedInstance:
+      return OnFencedInstance();
     case Polled::Kind::kOffsetOutOfRange:
       if (options_.restore.accept_lost_input) return Resync();
-      return Fail(fmt::format("{}. To accept the loss, start once with --accept-lost-input", polled.error.message), ExitCode::kBroken);
+      return Fail(fmt::format("{}. To accept the loss, start once with --accept-lost-input",
+                              polled.error.message),
+                  ExitCode::kBroken);
     case Polled::Kind::kFailed:
       // A missing right does not come back by itself.
       if (polled.error.code == ExitCode::kConfig) return std::unexpected(std::move(polled.error));
@@ -115,12 +127,15 @@ Status Worker::OnAssigned(Polled polled) {
   partitions_.clear();
   for (const auto& [partition, topics] : topics_of) {
     if (topics != options_.shard.topics.size()) {
-      return Fail(fmt::format("partition {} was assigned without all input topics: they must have the same number of partitions", partition),
+      return Fail(fmt::format("partition {} was assigned without all input topics: they must have "
+                              "the same number of partitions",
+                              partition),
                   ExitCode::kConfig);
     }
     partitions_.push_back(partition);
   }
-  spdlog::info("{}: assigned {} partitions [{}]", options_.name, partitions_.size(), fmt::join(partitions_, " "));
+  spdlog::info("{}: assigned {} partitions [{}]", options_.name, partitions_.size(),
+               fmt::join(partitions_, " "));
   phase_ = Phase::kRestoring;
   return {};
 }
@@ -129,13 +144,16 @@ Status Worker::OnRevoked() {
   spdlog::info("{}: giving back {} partitions", options_.name, partitions_.size());
   const std::vector<Shard*> changed = phase_ == Phase::kRunning ? Changed() : std::vector<Shard*>{};
   if (!changed.empty() && parts_.input.IsMember()) {
-    const TransactionResult committed = CommitShards(changed, options_.topics, generation_, parts_.committer);
+    const TransactionResult committed =
+        CommitShards(changed, options_.topics, generation_, parts_.committer);
     if (committed.result.ok()) {
       CountAlerts(changed);
       for (Shard* shard : changed) shard->OnCommitted();
     } else {
-      spdlog::warn("{}: the last commit before giving back failed: {}", options_.name, committed.result.error.message);
-      if (committed.result.kind != TxResult::Kind::kAbort || !parts_.committer.Abort().ok()) committer_open_ = false;
+      spdlog::warn("{}: the last commit before giving back failed: {}", options_.name,
+                   committed.result.error.message);
+      if (committed.result.kind != TxResult::Kind::kAbort || !parts_.committer.Abort().ok())
+        committer_open_ = false;
     }
   }
   DropShards();
@@ -159,7 +177,10 @@ Status Worker::OnFencedInstance() {
   partitions_.clear();
   generation_.reset();
   phase_ = Phase::kJoining;
-  if (Status struck = Strike("another member of the group has this instance's name, or the broker was frozen"); !struck) return struck;
+  if (Status struck =
+          Strike("another member of the group has this instance's name, or the broker was frozen");
+      !struck)
+    return struck;
   return parts_.input.Reopen();
 }
 
@@ -170,7 +191,8 @@ Status Worker::StepRestore() {
   if (!committer_open_) {
     // Before reading: whatever an earlier producer of this name left open is finished now.
     if (Status opened = parts_.committer.Open(); !opened) {
-      if (opened.error().code == ExitCode::kBroken || opened.error().code == ExitCode::kConfig) return opened;
+      if (opened.error().code == ExitCode::kBroken || opened.error().code == ExitCode::kConfig)
+        return opened;
       spdlog::warn("{}: producer: {}; trying again", options_.name, opened.error().message);
       resume_at_ = parts_.clock.Monotonic() + std::chrono::seconds(1);
       return {};
@@ -178,8 +200,9 @@ Status Worker::StepRestore() {
     committer_open_ = true;
   }
   if (!restore_) {
-    restore_ = std::make_unique<Restore>(options_.restore, parts_.clock, parts_.metrics, parts_.input, parts_.changelog,
-                                         parts_.open_store, partitions_);
+    restore_ =
+        std::make_unique<Restore>(options_.restore, parts_.clock, parts_.metrics, parts_.input,
+                                  parts_.changelog, parts_.open_store, partitions_);
   }
   const Result<bool> done = restore_->Step(kRestoreSlice);
   if (!done) return std::unexpected(done.error());
@@ -200,7 +223,8 @@ Status Worker::StepRestore() {
       positions.push_back({{topic, part.partition}, next.back()});
     }
     positions_[part.partition] = part.position;
-    auto shard = std::make_unique<Shard>(std::move(shard_options), std::move(part.store), std::move(part.meta));
+    auto shard = std::make_unique<Shard>(std::move(shard_options), std::move(part.store),
+                                         std::move(part.meta));
     for (const auto& [topic, offset] : poison_[part.partition]) shard->MarkPoison(topic, offset);
     if (part.is_new) shard->MarkNew();
     any_new = any_new || part.is_new;
@@ -223,10 +247,13 @@ Status Worker::Process() {
   const WallTime wall = parts_.clock.Now();
   std::vector<Shard*> order;
   for (const auto& [partition, shard] : shards_) order.push_back(shard.get());
-  if (!order.empty()) std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(turn_++ % order.size()), order.end());
+  if (!order.empty())
+    std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(turn_++ % order.size()),
+                order.end());
   for (Shard* shard : order) {
     for (size_t i = 0; check_ends && i < options_.shard.topics.size(); ++i) {
-      const std::optional<ConfirmedEnd> end = parts_.input.LatestEnd({options_.shard.topics[i], shard->options().partition});
+      const std::optional<ConfirmedEnd> end =
+          parts_.input.LatestEnd({options_.shard.topics[i], shard->options().partition});
       if (end) shard->OnConfirmedEnd(i, end->end, end->asked_at);
     }
     if (units_ >= units_max_) {
@@ -261,8 +288,11 @@ bool Worker::CommitIsDue() const {
     moved = moved || shard->HasMoved();
     bytes += shard->OutboxBytes() + shard->customers().uncommitted().size() * kChangeBytes;
   }
-  if (changed && (now - last_commit_ >= options_.commit_interval || bytes >= options_.commit_max_bytes)) return true;
-  return units_ >= units_max_ || (moved && now - last_position_commit_ >= options_.position_max_age);
+  if (changed &&
+      (now - last_commit_ >= options_.commit_interval || bytes >= options_.commit_max_bytes))
+    return true;
+  return units_ >= units_max_ ||
+         (moved && now - last_position_commit_ >= options_.position_max_age);
 }
 
 Status Worker::CommitNow() {
@@ -270,7 +300,8 @@ Status Worker::CommitNow() {
   const size_t units = std::exchange(units_, 0);
   if (changed.empty() || !parts_.input.IsMember()) return {};
   const Duration began = parts_.clock.Monotonic();
-  const TransactionResult committed = CommitShards(changed, options_.topics, generation_, parts_.committer);
+  const TransactionResult committed =
+      CommitShards(changed, options_.topics, generation_, parts_.committer);
   if (!committed.result.ok()) return OnCommitFailed(committed, units);
   const Duration ended = parts_.clock.Monotonic();
   parts_.metrics.OnCommit("committed", ended - began, committed.records);
@@ -299,19 +330,24 @@ Status Worker::OnCommitFailed(const TransactionResult& failed, size_t units) {
     parts_.metrics.OnCommit("aborted", Duration(0), 0);
     spdlog::warn("{}: transaction aborted: {}; going back to the last commit", options_.name, why);
     if (!parts_.committer.Abort().ok()) committer_open_ = false;
-    if (failed.result.bad_record && NarrowDown(units)) return Resync();  // at once: waiting makes no record better
+    if (failed.result.bad_record && NarrowDown(units))
+      return Resync();  // at once: waiting makes no record better
   } else {
     parts_.metrics.OnCommit("ambiguous", Duration(0), 0);
-    spdlog::warn("{}: unknown how a transaction ended: {}; making a new producer and going back to the last commit", options_.name, why);
+    spdlog::warn(
+        "{}: unknown how a transaction ended: {}; making a new producer and going back to the last "
+        "commit",
+        options_.name, why);
     committer_open_ = false;
   }
-  resume_at_ = parts_.clock.Monotonic() + std::min(kBackoffMax, kBackoffMin * (1 << std::min(failures_ - 1, 6)));
+  resume_at_ = parts_.clock.Monotonic() +
+               std::min(kBackoffMax, kBackoffMin * (1 << std::min(failures_ - 1, 6)));
   return Resync();
 }
 
-// A record is at fault. The second time, and every time after, transactions are halved, until the one
-// message that leads to it is found. `units`: messages and timers of the one that failed. False: it is a
-// single timer, and there is nothing to leave out.
+// A record is at fault. The second time, and every time after, transactions are halved, until the
+// one message that leads to it is found. `units`: messages and timers of the one that failed.
+// False: it is a single timer, and there is nothing to leave out.
 bool Worker::NarrowDown(size_t units) {
   if (failures_ < 2) return true;
   if (units > 1 && units_max_ > 1) {
@@ -324,8 +360,10 @@ bool Worker::NarrowDown(size_t units) {
     for (size_t topic = 0; topic < next.size(); ++topic) {
       if (shard->intake().next(topic) == next[topic]) continue;
       const int64_t offset = shard->intake().next(topic) - 1;  // not next[topic]: offsets have gaps
-      spdlog::error("{}: {}[{}] offset {} leads to a record that the broker refuses: it goes to the dead-letter topic",
-                    options_.name, options_.shard.topics[topic], partition, offset);
+      spdlog::error(
+          "{}: {}[{}] offset {} leads to a record that the broker refuses: it goes to the "
+          "dead-letter topic",
+          options_.name, options_.shard.topics[topic], partition, offset);
       poison_[partition].emplace_back(topic, offset);
       found = true;
     }
@@ -335,7 +373,8 @@ bool Worker::NarrowDown(size_t units) {
 
 Status Worker::OnProducerFenced(const Error& error) {
   committer_open_ = false;
-  if (Status struck = Strike(fmt::format("the producer was fenced: {}", error.message)); !struck) return struck;
+  if (Status struck = Strike(fmt::format("the producer was fenced: {}", error.message)); !struck)
+    return struck;
   resume_at_ = parts_.clock.Monotonic() + kHeartbeat;
   return Resync();
 }
@@ -346,8 +385,11 @@ Status Worker::Strike(const std::string& why) {
   strikes_.push_back(now);
   spdlog::warn("{}: {} ({} of {} times a minute)", options_.name, why, strikes_.size(), kFencedMax);
   if (strikes_.size() < kFencedMax) return {};
-  return Fail(fmt::format("{}: {}. Another process seems to run with the same 'instance': give each its own", options_.name, why),
-              ExitCode::kTemporary);
+  return Fail(
+      fmt::format(
+          "{}: {}. Another process seems to run with the same 'instance': give each its own",
+          options_.name, why),
+      ExitCode::kTemporary);
 }
 
 Status Worker::Resync() {
@@ -366,12 +408,15 @@ Status Worker::WriteBehind() {
   const bool all = bytes >= options_.unsaved_bytes_max || intake_paused_;
   const auto shards = static_cast<int>(shards_.size());
   for (const auto& [partition, shard] : shards_) {
-    // Only what is committed may be written; and at most one shard a round, so that none waits long.
+    // Only what is committed may be written; and at most one shard a round, so that none waits
+    // long.
     const Duration age = now - last_save_[partition];
     if (!shard->customers().uncommitted().empty() || shard->HasMoved()) continue;
-    const Duration interval = std::clamp(save_took_[partition] * kSaveShare * shards, options_.flush_interval,
-                                         std::max(options_.flush_interval, options_.flush_interval_max));
-    if (!all && (age < interval || (shard->customers().unsaved() == 0 && age < kSaveAtLeastEvery))) continue;
+    const Duration interval =
+        std::clamp(save_took_[partition] * kSaveShare * shards, options_.flush_interval,
+                   std::max(options_.flush_interval, options_.flush_interval_max));
+    if (!all && (age < interval || (shard->customers().unsaved() == 0 && age < kSaveAtLeastEvery)))
+      continue;
     if (Status saved = SaveShard(shard.get()); !saved) return PauseIntake(saved.error());
     if (!all) break;
   }
@@ -389,7 +434,8 @@ Status Worker::SaveShard(Shard* shard) {
   const int32_t partition = shard->options().partition;
   const Duration began = parts_.clock.Monotonic();
   const size_t customers = shard->customers().unsaved();
-  Status saved = shard->Save(positions_[partition], parts_.clock.Now(), options_.restore.cluster_id);
+  Status saved =
+      shard->Save(positions_[partition], parts_.clock.Now(), options_.restore.cluster_id);
   if (!saved) return saved;
   last_save_[partition] = parts_.clock.Monotonic();
   save_took_[partition] = last_save_[partition] - began;
@@ -397,7 +443,8 @@ Status Worker::SaveShard(Shard* shard) {
   return {};
 }
 
-// What is committed but not written stays in memory; nothing new is taken until there is room again.
+// What is committed but not written stays in memory; nothing new is taken until there is room
+// again.
 Status Worker::PauseIntake(const Error& why) {
   retry_save_at_ = parts_.clock.Monotonic() + std::chrono::seconds(1);
   if (intake_paused_) return {};
@@ -438,14 +485,16 @@ void Worker::DropShards() {
 void Worker::CountAlerts(const std::vector<Shard*>& shards) {
   std::map<std::tuple<size_t, AlertStatus, Reason>, uint64_t> counts;
   for (const Shard* shard : shards) {
-    for (const OutgoingAlert& alert : shard->outbox().alerts) ++counts[{alert.rule, alert.status, alert.reason}];
+    for (const OutgoingAlert& alert : shard->outbox().alerts)
+      ++counts[{alert.rule, alert.status, alert.reason}];
     std::map<DeadLetterReason, uint64_t> refused;
     for (const DeadLetter& dead : shard->outbox().dead_letters) ++refused[dead.reason];
     for (const auto& [reason, n] : refused) parts_.metrics.AddDeadLetters(NameOf(reason), n);
   }
   for (const auto& [what, n] : counts) {
     const auto& [rule, status, reason] = what;
-    parts_.metrics.AddAlerts(options_.shard.rules->rules[rule].info.id, NameOf(status), NameOf(reason), n);
+    parts_.metrics.AddAlerts(options_.shard.rules->rules[rule].info.id, NameOf(status),
+                             NameOf(reason), n);
   }
 }
 
@@ -454,7 +503,8 @@ void Worker::Report() {
   for (const auto& [partition, shard] : shards_) ReportShard(shard.get());
   if (!restore_) return;
   for (const auto& [partition, remaining] : restore_->Remaining()) {
-    parts_.metrics.SetShard(partition, {.clock_state = "restoring", .restore_remaining = remaining});
+    parts_.metrics.SetShard(partition,
+                            {.clock_state = "restoring", .restore_remaining = remaining});
   }
 }
 
@@ -469,27 +519,37 @@ void Worker::ReportShard(Shard* shard) {
   parts_.metrics.AddEvents("erased", counters.erased - last.erased);
   parts_.metrics.AddEvents("dead_letter", counters.dead_letters - last.dead_letters);
   parts_.metrics.AddNoted("timers_fired", counters.timers_fired - last.timers_fired);
-  parts_.metrics.AddNoted("late_beyond_retention", counters.beyond_retention - last.beyond_retention);
-  parts_.metrics.AddNoted("distinct_saturated", counters.distinct_saturated - last.distinct_saturated);
+  parts_.metrics.AddNoted("late_beyond_retention",
+                          counters.beyond_retention - last.beyond_retention);
+  parts_.metrics.AddNoted("distinct_saturated",
+                          counters.distinct_saturated - last.distinct_saturated);
   parts_.metrics.AddNoted("mismatched_keys", counters.mismatched_keys - last.mismatched_keys);
   parts_.metrics.AddNoted("merge_overflows", shard->intake().overflows() - last.merge_overflows);
   if (counters.mismatched_keys > 0 && last.mismatched_keys == 0) {
-    spdlog::warn("{}: partition {} has messages whose key is not their customer's id: one customer's events must all go to one partition",
-                 options_.name, shard->options().partition);
+    spdlog::warn(
+        "{}: partition {} has messages whose key is not their customer's id: one customer's events "
+        "must all go to one partition",
+        options_.name, shard->options().partition);
   }
   last = counters;
   last.merge_overflows = shard->intake().overflows();
   const bool drained = shard->IsDrained();
-  const bool outage = drained && options_.shard.time_source == TimeSource::kWall && shard->IsOutage(now);
+  const bool outage =
+      drained && options_.shard.time_source == TimeSource::kWall && shard->IsOutage(now);
   const bool wall = drained && options_.shard.time_source == TimeSource::kWall;
-  const double behind = shard->last_event() == EventTime::Min()
-                            ? 0.0
-                            : std::chrono::duration<double>(AsEventTime(now) - shard->last_event()).count();
+  const double behind =
+      shard->last_event() == EventTime::Min()
+          ? 0.0
+          : std::chrono::duration<double>(AsEventTime(now) - shard->last_event()).count();
   parts_.metrics.SetShard(shard->options().partition,
                           {.lag_messages = shard->intake().Lag(),
                            .lag_seconds = drained ? 0.0 : std::max(0.0, behind),
-                           .clock_seconds = shard->clock() == EventTime::Min() ? 0.0 : static_cast<double>(shard->clock().ms()) / 1000,
-                           .clock_state = outage ? "outage" : wall ? "wall" : "events",
+                           .clock_seconds = shard->clock() == EventTime::Min()
+                                                ? 0.0
+                                                : static_cast<double>(shard->clock().ms()) / 1000,
+                           .clock_state = outage ? "outage"
+                                          : wall ? "wall"
+                                                 : "events",
                            .customers = shard->customers_known()});
 }
 

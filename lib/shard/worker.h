@@ -26,14 +26,15 @@
 namespace heartbeatd {
 
 struct WorkerOptions {
-  std::string name;      // for the log: "worker 0"
-  ShardOptions shard;    // of every shard; `partition` is filled in
+  std::string name;    // for the log: "worker 0"
+  ShardOptions shard;  // of every shard; `partition` is filled in
   RestoreOptions restore;
   OutputTopics topics;
   Duration commit_interval = std::chrono::milliseconds(100);
   size_t commit_max_events = 20'000;  // messages and timers of one transaction
   size_t commit_max_bytes = 32u << 20;
-  Duration position_max_age = std::chrono::seconds(5);  // a moved position is committed at least this often
+  Duration position_max_age =
+      std::chrono::seconds(5);  // a moved position is committed at least this often
   // The least time between two write-behinds of a shard. Under load it stretches, up to
   // flush_interval_max, so that writing takes no more than a tenth of the time.
   Duration flush_interval = std::chrono::seconds(5);
@@ -122,8 +123,8 @@ class Worker {
   std::map<int32_t, int64_t> positions_;  // next changelog offset after everything committed
   std::map<int32_t, ShardCounters> reported_;
 
-  size_t units_ = 0;           // messages and timers since the last commit
-  bool work_left_ = false;     // the last round stopped at its limit
+  size_t units_ = 0;        // messages and timers since the last commit
+  bool work_left_ = false;  // the last round stopped at its limit
   Duration last_commit_{0};
   Duration last_position_commit_{0};
   Duration last_store_flush_{0};
@@ -133,12 +134,13 @@ class Worker {
   std::map<int32_t, Duration> save_took_;
   bool intake_paused_ = false;  // a write-behind failed: nothing is taken until one succeeds
   Duration retry_save_at_{0};
-  size_t turn_ = 0;             // which shard goes first
+  size_t turn_ = 0;  // which shard goes first
 
   // After failures: transactions shrink until the message that breaks them is found.
   size_t units_max_;
-  int failures_ = 0;           // in a row
-  std::map<int32_t, std::vector<int64_t>> committed_next_;  // next offsets by topic, as of the last commit
+  int failures_ = 0;  // in a row
+  std::map<int32_t, std::vector<int64_t>>
+      committed_next_;  // next offsets by topic, as of the last commit
   Duration resume_at_{0};
   std::vector<Duration> strikes_;
   std::map<int32_t, std::vector<std::pair<size_t, int64_t>>> poison_;

@@ -18,13 +18,16 @@ class MemoryStore final : public Store {
 
   Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) override {
     std::vector<Timer> out;
-    for (auto it = timers_.upper_bound(after); it != timers_.end() && out.size() < limit; ++it) out.push_back(*it);
+    for (auto it = timers_.upper_bound(after); it != timers_.end() && out.size() < limit; ++it)
+      out.push_back(*it);
     return out;
   }
 
-  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after, size_t limit) override {
+  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
+                                                                     size_t limit) override {
     std::vector<std::pair<std::string, std::string>> out;
-    for (auto it = states_.upper_bound(after); it != states_.end() && out.size() < limit; ++it) out.emplace_back(*it);
+    for (auto it = states_.upper_bound(after); it != states_.end() && out.size() < limit; ++it)
+      out.emplace_back(*it);
     return out;
   }
 

@@ -35,7 +35,8 @@ std::string StateKey(std::string_view customer) {
 std::string TimerKey(const Timer& timer) {
   const uint64_t bits = static_cast<uint64_t>(timer.due.ms()) ^ (uint64_t{1} << 63);
   std::string key(1, kTimerPrefix);
-  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(bits >> shift & 0xff));
+  for (int shift = 56; shift >= 0; shift -= 8)
+    key.push_back(static_cast<char>(bits >> shift & 0xff));
   key += timer.customer;
   return key;
 }
@@ -68,31 +69,41 @@ struct Ownership {
 
 class RocksStore final : public Store {
  public:
-  RocksStore(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* family, std::string scratch_file, std::shared_ptr<Ownership> ownership)
-      : db_(db), family_(family), scratch_file_(std::move(scratch_file)), ownership_(std::move(ownership)),
+  RocksStore(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* family, std::string scratch_file,
+             std::shared_ptr<Ownership> ownership)
+      : db_(db),
+        family_(family),
+        scratch_file_(std::move(scratch_file)),
+        ownership_(std::move(ownership)),
         owner_(++ownership_->owner) {}
 
-  Result<std::optional<std::string>> Get(std::string_view customer) override { return Read(StateKey(customer)); }
+  Result<std::optional<std::string>> Get(std::string_view customer) override {
+    return Read(StateKey(customer));
+  }
   Result<std::optional<std::string>> LocalMeta() override { return Read(kMetaKey); }
 
   Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) override {
     std::vector<Timer> out;
     const std::string from = TimerKey(after);
     const auto it = Iterator();
-    for (it->Seek(from); it->Valid() && out.size() < limit && it->key()[0] == kTimerPrefix; it->Next()) {
+    for (it->Seek(from); it->Valid() && out.size() < limit && it->key()[0] == kTimerPrefix;
+         it->Next()) {
       if (it->key() != rocksdb::Slice(from)) out.push_back(ParseTimerKey(it->key()));
     }
     if (!it->status().ok()) return FailFrom(it->status(), "reading deadlines");
     return out;
   }
 
-  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after, size_t limit) override {
+  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
+                                                                     size_t limit) override {
     std::vector<std::pair<std::string, std::string>> out;
     const std::string from = StateKey(after);
     const auto it = Iterator();
-    for (it->Seek(from); it->Valid() && out.size() < limit && it->key()[0] == kStatePrefix; it->Next()) {
+    for (it->Seek(from); it->Valid() && out.size() < limit && it->key()[0] == kStatePrefix;
+         it->Next()) {
       if (it->key() == rocksdb::Slice(from)) continue;
-      out.emplace_back(std::string(it->key().data() + 1, it->key().size() - 1), it->value().ToString());
+      out.emplace_back(std::string(it->key().data() + 1, it->key().size() - 1),
+                       it->value().ToString());
     }
     if (!it->status().ok()) return FailFrom(it->status(), "reading customers");
     return out;
@@ -109,7 +120,8 @@ class RocksStore final : public Store {
       }
     }
     for (const Timer& timer : batch.timers_removed) writes.Delete(family_, TimerKey(timer));
-    for (const Timer& timer : batch.timers_added) writes.Put(family_, TimerKey(timer), rocksdb::Slice());
+    for (const Timer& timer : batch.timers_added)
+      writes.Put(family_, TimerKey(timer), rocksdb::Slice());
     writes.Put(family_, kMetaKey, SliceOf(batch.local_meta));
     const rocksdb::Status written = db_->Write(WithoutLog(), &writes);
     if (!written.ok()) return FailFrom(written, "writing");
@@ -122,7 +134,8 @@ class RocksStore final : public Store {
     rocksdb::Status status = writer.Open(scratch_file_);
     for (const StoreBatch::State& state : batch.states) {
       if (!status.ok()) break;
-      status = state.bytes ? writer.Put(StateKey(state.customer), SliceOf(*state.bytes)) : writer.Delete(StateKey(state.customer));
+      status = state.bytes ? writer.Put(StateKey(state.customer), SliceOf(*state.bytes))
+                           : writer.Delete(StateKey(state.customer));
     }
     if (status.ok()) status = writer.Put(kMetaKey, SliceOf(batch.local_meta));
     for (const Timer& timer : batch.timers_added) {
@@ -144,13 +157,17 @@ class RocksStore final : public Store {
     options.wait = false;
     options.allow_write_stall = true;
     const rocksdb::Status flushed = db_->Flush(options, family_);
-    if (!flushed.ok()) return FailFrom(flushed, "flushing");
+    // "Try again": writes are stalled because flushes are under way already.
+    if (flushed.IsTryAgain()) return {};
+    // While writes are stopped flushes are under way already, and what they leave goes with the next one.
+    if (!flushed.ok() && !flushed.IsTryAgain()) return FailFrom(flushed, "flushing");
     return {};
   }
 
   Status Wipe() override {
     if (Status owned = CheckOwned(); !owned) return owned;
-    rocksdb::Status status = db_->DeleteRange(WithoutLog(), family_, rocksdb::Slice(), rocksdb::Slice("\xff"));
+    rocksdb::Status status =
+        db_->DeleteRange(WithoutLog(), family_, rocksdb::Slice(), rocksdb::Slice("\xff"));
     if (status.ok()) status = db_->Flush(rocksdb::FlushOptions(), family_);
     if (!status.ok()) return FailFrom(status, "wiping");
     return {};
@@ -171,7 +188,8 @@ class RocksStore final : public Store {
 
   Status CheckOwned() const {
     if (ownership_->owner.load() == owner_) return {};
-    return Fail("local state: this shard has been taken over by another worker", ExitCode::kTemporary);
+    return Fail("local state: this shard has been taken over by another worker",
+                ExitCode::kTemporary);
   }
 
   rocksdb::DB* db_;
@@ -197,7 +215,8 @@ rocksdb::Options BaseOptions(const StoreOptions& options) {
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.whole_key_filtering = true;
   out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  out.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(options.memtable_bytes, table.block_cache);
+  out.write_buffer_manager =
+      std::make_shared<rocksdb::WriteBufferManager>(options.memtable_bytes, table.block_cache);
   return out;
 }
 
@@ -208,7 +227,7 @@ struct Database::Impl {
   rocksdb::Options base;
   std::unique_ptr<rocksdb::DB> db;
   std::mutex mutex;
-  std::map<std::string, rocksdb::ColumnFamilyHandle*> families;    // guarded by mutex
+  std::map<std::string, rocksdb::ColumnFamilyHandle*> families;  // guarded by mutex
   std::map<std::string, std::shared_ptr<Ownership>> ownerships;  // guarded by mutex
 };
 
@@ -216,7 +235,8 @@ Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Database::~Database() {
   for (const auto& [name, family] : impl_->families) {
-    // Close() writes what is in the current memtable, but drops flushes that are ordered and have not begun.
+    // Close() writes what is in the current memtable, but drops flushes that are ordered and have
+    // not begun.
     (void)impl_->db->Flush(rocksdb::FlushOptions(), family);
     impl_->db->DestroyColumnFamilyHandle(family);
   }
@@ -230,17 +250,22 @@ Result<std::unique_ptr<Database>> Database::Open(const StoreOptions& options) {
   std::error_code failure;
   std::filesystem::create_directories(options.directory, failure);
   if (failure) {
-    return Fail(fmt::format("cannot create state directory {}: {}", options.directory, failure.message()), ExitCode::kConfig);
+    return Fail(
+        fmt::format("cannot create state directory {}: {}", options.directory, failure.message()),
+        ExitCode::kConfig);
   }
   std::vector<std::string> names;
-  if (!rocksdb::DB::ListColumnFamilies(impl->base, options.directory, &names).ok() || names.empty()) {
+  if (!rocksdb::DB::ListColumnFamilies(impl->base, options.directory, &names).ok() ||
+      names.empty()) {
     names = {rocksdb::kDefaultColumnFamilyName};
   }
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
-  for (const std::string& name : names) descriptors.emplace_back(name, rocksdb::ColumnFamilyOptions(impl->base));
+  for (const std::string& name : names)
+    descriptors.emplace_back(name, rocksdb::ColumnFamilyOptions(impl->base));
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status opened = rocksdb::DB::Open(impl->base, options.directory, descriptors, &handles, &db);
+  const rocksdb::Status opened =
+      rocksdb::DB::Open(impl->base, options.directory, descriptors, &handles, &db);
   if (!opened.ok()) return FailFrom(opened, fmt::format("opening {}", options.directory));
   impl->db.reset(db);
   for (rocksdb::ColumnFamilyHandle* handle : handles) impl->families[handle->GetName()] = handle;
@@ -252,7 +277,8 @@ Result<std::unique_ptr<Store>> Database::OpenShard(int32_t partition) {
   const std::string name = fmt::format("p{}", partition);
   rocksdb::ColumnFamilyHandle*& family = impl_->families[name];
   if (family == nullptr) {
-    const rocksdb::Status created = impl_->db->CreateColumnFamily(rocksdb::ColumnFamilyOptions(impl_->base), name, &family);
+    const rocksdb::Status created =
+        impl_->db->CreateColumnFamily(rocksdb::ColumnFamilyOptions(impl_->base), name, &family);
     if (!created.ok()) {
       impl_->families.erase(name);
       return FailFrom(created, "adding a shard");

@@ -45,17 +45,20 @@ class Store {
   // The first `limit` timers after `after` in the order of (due, customer).
   virtual Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) = 0;
   // The first `limit` customers after `after` in byte order, with their states.
-  virtual Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after, size_t limit) = 0;
+  virtual Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
+                                                                             size_t limit) = 0;
 
-  // All or nothing; quickest if states and timers ascend. A handle that has been taken over (the shard was opened again) refuses.
+  // All or nothing; quickest if states and timers ascend. A handle that has been taken over (the
+  // shard was opened again) refuses.
   virtual Status Write(const StoreBatch& batch) = 0;
-  // Makes what was written survive the process (not a power cut: the changelog is the WAL).
+  // Begins to make what was written survive a killed process; does not wait. (The changelog is the log:
+  // what is lost is read again.) A store that is closed in good order loses nothing.
   virtual Status Flush() = 0;
   // Deletes everything of this shard.
   virtual Status Wipe() = 0;
 
-  // The same as Write for a large batch whose states (by customer) and timers_added ascend strictly and
-  // whose timers_removed is empty: a rebuild's way to fill a store quickly.
+  // The same as Write for a large batch whose states (by customer) and timers_added ascend strictly
+  // and whose timers_removed is empty: a rebuild's way to fill a store quickly.
   virtual Status Ingest(const StoreBatch& batch) { return Write(batch); }
 };
 

@@ -1,17 +1,18 @@
-// What every Store must do, whatever it is made of. The store in memory is the model of the one on disk.
+// What every Store does, whichever it is (lib/store/store.h), and what the one on disk does beyond that.
 #include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <memory>
 #include <random>
 #include <set>
-#include <string>
-#include <utility>
-#include <vector>
+#include <thread>
 
+#include "../contract/crash_writer.h"
 #include "catch.h"
 #include "store/memory_store.h"
 #include "store/rocks_store.h"
@@ -19,251 +20,518 @@
 namespace heartbeatd {
 namespace {
 
-// A folder that goes with the test.
-class TemporaryFolder {
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+// A directory of its own that goes with the test.
+class TempDir {
  public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "heartbeatd-store-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
+  TempDir() {
+    std::string name = (std::filesystem::temp_directory_path() / "heartbeatd-contract-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path_ = name;
   }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
   std::string path_;
 };
 
-std::unique_ptr<Database> OpenDatabase(const TemporaryFolder& folder) {
-  auto database = Database::Open({.directory = folder.path() + "/db", .block_cache_bytes = 1u << 20, .memtable_bytes = 8u << 20});
+std::unique_ptr<Database> OpenDatabase(const std::string& directory) {
+  Result<std::unique_ptr<Database>> database = Database::Open({.directory = directory, .block_cache_bytes = 8u << 20, .memtable_bytes = 8u << 20});
   if (!database) FAIL(database.error().message);
-  return std::move(*database);
+  return *std::move(database);
 }
 
-// Runs the body over each implementation.
-void ForEachStore(const std::function<void(Store&)>& body) {
-  SECTION("in memory") { body(*MakeMemoryStore()); }
-  SECTION("RocksDB") {
-    const TemporaryFolder folder;
-    const std::unique_ptr<Database> database = OpenDatabase(folder);
-    auto store = database->OpenShard(0);
-    REQUIRE(store);
-    body(**store);
+std::unique_ptr<Store> OpenShard(Database& database, int32_t partition) {
+  Result<std::unique_ptr<Store>> store = database.OpenShard(partition);
+  if (!store) FAIL(store.error().message);
+  return *std::move(store);
+}
+
+// One implementation under test.
+struct Subject {
+  const char* name;
+  std::function<std::unique_ptr<Store>()> make;
+  TempDir directory;
+  std::unique_ptr<Database> database;
+};
+
+std::unique_ptr<Subject> Memory() {
+  auto subject = std::make_unique<Subject>();
+  subject->name = "memory";
+  subject->make = [] { return MakeMemoryStore(); };
+  return subject;
+}
+std::unique_ptr<Subject> Rocks() {
+  auto subject = std::make_unique<Subject>();
+  subject->name = "RocksDB";
+  subject->database = OpenDatabase(subject->directory.path());
+  subject->make = [database = subject->database.get()] { return OpenShard(*database, 0); };
+  return subject;
+}
+
+Timer T(int64_t due, const std::string& customer) { return {EventTime(due), customer}; }
+
+struct Batch {
+  std::vector<std::pair<std::string, std::optional<std::string>>> states;
+  std::vector<Timer> removed;
+  std::vector<Timer> added;
+  std::string meta = "meta";
+};
+
+StoreBatch Of(const Batch& batch) {
+  StoreBatch out;
+  for (const auto& [customer, bytes] : batch.states) {
+    out.states.push_back({customer, bytes ? std::optional<std::string_view>(*bytes) : std::nullopt});
   }
+  out.timers_removed = batch.removed;
+  out.timers_added = batch.added;
+  out.local_meta = batch.meta;
+  return out;
 }
 
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) FAIL(result.error().message);
-  return std::move(*result);
+void Write(Store& store, const Batch& batch) {
+  const Status written = store.Write(Of(batch));
+  if (!written) FAIL(written.error().message);
 }
 
-void Must(const Status& status) {
-  if (!status) FAIL(status.error().message);
+std::optional<std::string> Get(Store& store, const std::string& customer) {
+  Result<std::optional<std::string>> got = store.Get(customer);
+  REQUIRE(got);
+  return *got;
+}
+std::vector<Timer> Timers(Store& store, const Timer& after = {EventTime::Min(), ""}, size_t limit = 1000) {
+  Result<std::vector<Timer>> timers = store.Timers(after, limit);
+  REQUIRE(timers);
+  return *timers;
+}
+Pairs Customers(Store& store, const std::string& after = "", size_t limit = 1000) {
+  Result<Pairs> customers = store.Customers(after, limit);
+  REQUIRE(customers);
+  return *customers;
+}
+std::optional<std::string> Meta(Store& store) {
+  Result<std::optional<std::string>> meta = store.LocalMeta();
+  REQUIRE(meta);
+  return *meta;
 }
 
-Timer At(int64_t ms, std::string customer) { return {EventTime(ms), std::move(customer)}; }
-const Timer kFirst{EventTime::Min(), ""};
-
-void Put(Store& store, std::string_view customer, std::string_view bytes, std::string_view meta = "meta") {
-  StoreBatch batch;
-  batch.states.push_back({customer, bytes});
-  batch.local_meta = meta;
-  Must(store.Write(batch));
-}
+// Ids that an encoding of keys might trip over.
+const std::vector<std::string> kAwkward = {std::string("\0", 1), std::string("\0\0", 2), "a", std::string("a\0", 2), std::string("a\0b", 3), "b", "c", "cc", "m", "mm", "t", "tt",
+                                           "\x7f", "\x80", "\xff", "\xff\xff", std::string(256, 'x'), std::string(256, '\xff')};
 
 }  // namespace
 
+#define FOR_EACH_STORE(subject)                          \
+  const auto subject = GENERATE(0, 1) == 0 ? Memory() : Rocks(); \
+  INFO(subject->name)
+
 TEST_CASE("store: a new one is empty") {
-  ForEachStore([](Store& store) {
-    CHECK_FALSE(Must(store.Get("nobody")));
-    CHECK_FALSE(Must(store.LocalMeta()));
-    CHECK(Must(store.Timers(kFirst, 10)).empty());
-    CHECK(Must(store.Customers("", 10)).empty());
-  });
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  CHECK_FALSE(Get(*store, "c"));
+  CHECK_FALSE(Meta(*store));
+  CHECK(Timers(*store).empty());
+  CHECK(Customers(*store).empty());
 }
 
-TEST_CASE("store: what is written is read, deletions and overwriting included") {
-  ForEachStore([](Store& store) {
-    Put(store, "a", "1");
-    Put(store, "b", "2", "newer");
-    Put(store, "a", "");  // an empty state is a state
-    CHECK(Must(store.Get("a")) == "");
-    CHECK(Must(store.Get("b")) == "2");
-    CHECK(Must(store.LocalMeta()) == "meta");
-    StoreBatch batch;
-    batch.states.push_back({"a", std::nullopt});
-    batch.states.push_back({"never there", std::nullopt});
-    batch.local_meta = "last";
-    Must(store.Write(batch));
-    CHECK_FALSE(Must(store.Get("a")));
-    CHECK(Must(store.LocalMeta()) == "last");
-  });
-}
-
-TEST_CASE("store: timers come in order of time, then customer, from behind the one given") {
-  ForEachStore([](Store& store) {
-    StoreBatch batch;
-    batch.timers_added = {At(5, "b"), At(-7, "z"), At(5, "a"), At(1'000'000'000'000, "c"), At(6, "")};
-    batch.local_meta = "m";
-    Must(store.Write(batch));
-    CHECK(Must(store.Timers(kFirst, 10)) ==
-          std::vector<Timer>{At(-7, "z"), At(5, "a"), At(5, "b"), At(6, ""), At(1'000'000'000'000, "c")});
-    CHECK(Must(store.Timers(At(5, "a"), 2)) == std::vector<Timer>{At(5, "b"), At(6, "")});
-    StoreBatch moved;
-    moved.timers_removed = {At(5, "b"), At(99, "not there")};
-    moved.timers_added = {At(5, "a"), At(4, "b")};
-    moved.local_meta = "m";
-    Must(store.Write(moved));
-    CHECK(Must(store.Timers(At(-7, "z"), 3)) == std::vector<Timer>{At(4, "b"), At(5, "a"), At(6, "")});
-  });
+TEST_CASE("store: a batch puts, replaces and deletes") {
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  Write(*store, {.states = {{"a", "1"}, {"b", "2"}, {"empty", ""}}, .added = {T(10, "a"), T(20, "b")}, .meta = "first"});
+  CHECK(Get(*store, "a") == "1");
+  CHECK(Get(*store, "empty") == "");
+  CHECK(Meta(*store) == "first");
+  Write(*store, {.states = {{"a", std::nullopt}, {"b", "3"}, {"unknown", std::nullopt}}, .removed = {T(10, "a"), T(99, "nobody")}, .added = {T(5, "b")}, .meta = ""});
+  CHECK_FALSE(Get(*store, "a"));
+  CHECK(Get(*store, "b") == "3");
+  CHECK(Meta(*store) == "");
+  CHECK(Timers(*store) == std::vector<Timer>{T(5, "b"), T(20, "b")});
 }
 
 TEST_CASE("store: a timer that is removed and added in one batch is there") {
-  ForEachStore([](Store& store) {
-    StoreBatch batch;
-    batch.timers_removed = {At(5, "a")};
-    batch.timers_added = {At(5, "a")};
-    Must(store.Write(batch));
-    CHECK(Must(store.Timers(kFirst, 10)) == std::vector<Timer>{At(5, "a")});
-  });
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  Write(*store, {.added = {T(10, "a")}});
+  Write(*store, {.removed = {T(10, "a")}, .added = {T(10, "a")}});
+  CHECK(Timers(*store) == std::vector<Timer>{T(10, "a")});
 }
 
-TEST_CASE("store: customers come in the order of their bytes, from behind the one given") {
-  ForEachStore([](Store& store) {
-    const std::string zeros("\0\0", 2);
-    for (const std::string& id : {std::string("m"), std::string("\xff"), zeros, std::string("c"), std::string("t")}) Put(store, id, "state of " + id);
-    std::vector<std::string> ids;
-    for (const auto& [id, bytes] : Must(store.Customers("", 10))) {
-      CHECK(bytes == "state of " + id);
-      ids.push_back(id);
-    }
-    CHECK(ids == std::vector<std::string>{zeros, "c", "m", "t", "\xff"});
-    CHECK(Must(store.Customers("c", 1)).at(0).first == "m");
-    CHECK(Must(store.Customers("\xff", 10)).empty());
-  });
+TEST_CASE("store: timers come in the order of time, then of the customer's bytes") {
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  std::set<Timer> timers;
+  for (const int64_t due : {INT64_MIN + 1, int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{255}, int64_t{256}, int64_t{1} << 40, INT64_MAX - 1}) {
+    for (const std::string& customer : kAwkward) timers.insert(T(due, customer));
+  }
+  Write(*store, {.added = std::vector<Timer>(timers.begin(), timers.end())});
+  const std::vector<Timer> expected(timers.begin(), timers.end());
+  CHECK(Timers(*store) == expected);
+  // Any place to go on from, and any number.
+  for (size_t i = 0; i < expected.size(); i += 7) {
+    const std::vector<Timer> rest(expected.begin() + static_cast<std::ptrdiff_t>(i) + 1, expected.begin() + static_cast<std::ptrdiff_t>(std::min(expected.size(), i + 6)));
+    CHECK(Timers(*store, expected[i], 5) == rest);
+  }
+  CHECK(Timers(*store, T(0, ""), 1) == std::vector<Timer>{T(0, kAwkward[0])});
+  CHECK(Timers(*store, {EventTime::Never(), ""}).empty());
+  CHECK(Timers(*store, {EventTime::Min(), ""}, 0).empty());
 }
 
-TEST_CASE("store: wiping takes everything, and what comes after stays") {
-  ForEachStore([](Store& store) {
-    StoreBatch batch;
-    const std::string high = "\xff\xff";
-    batch.states.push_back({"a", "1"});
-    batch.states.push_back({high, "2"});
-    batch.timers_added = {At(1, high)};
-    batch.local_meta = "m";
-    Must(store.Write(batch));
-    Must(store.Wipe());
-    CHECK_FALSE(Must(store.LocalMeta()));
-    CHECK(Must(store.Customers("", 10)).empty());
-    CHECK(Must(store.Timers(kFirst, 10)).empty());
-    Put(store, "a", "new");
-    CHECK(Must(store.Get("a")) == "new");
-  });
+TEST_CASE("store: customers come in the order of their bytes, whatever they are called") {
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  Batch batch;
+  std::map<std::string, std::string> expected;
+  for (const std::string& customer : kAwkward) {
+    batch.states.emplace_back(customer, "state of " + customer);
+    batch.added.push_back(T(7, customer));
+    expected[customer] = "state of " + customer;
+  }
+  Write(*store, batch);
+  CHECK(Customers(*store) == Pairs(expected.begin(), expected.end()));
+  for (const auto& [customer, bytes] : expected) CHECK(Get(*store, customer) == bytes);
+  // In pages, as a sweep reads them.
+  Pairs paged;
+  std::string after;
+  while (true) {
+    const Pairs page = Customers(*store, after, 4);
+    paged.insert(paged.end(), page.begin(), page.end());
+    if (page.size() < 4) break;
+    after = page.back().first;
+  }
+  CHECK(paged == Pairs(expected.begin(), expected.end()));
 }
 
-TEST_CASE("store: ingesting overrides, again and again, and deletes") {
-  ForEachStore([](Store& store) {
-    Put(store, "b", "old");
-    for (int round = 0; round < 3; ++round) {
-      const std::string bytes = fmt::format("round {}", round);
-      StoreBatch batch;
-      batch.states = {{"a", bytes}, {"b", std::nullopt}, {"c", bytes}};
-      if (round == 2) batch.states[0].bytes.reset();
-      batch.timers_added = {At(round, "a"), At(round, "c")};
-      batch.local_meta = bytes;
-      Must(store.Ingest(batch));
-    }
-    CHECK_FALSE(Must(store.Get("a")));
-    CHECK_FALSE(Must(store.Get("b")));
-    CHECK(Must(store.Get("c")) == "round 2");
-    CHECK(Must(store.LocalMeta()) == "round 2");
-    CHECK(Must(store.Timers(kFirst, 10)).size() == 6);
-    Put(store, "a", "after");
-    CHECK(Must(store.Get("a")) == "after");
-  });
+TEST_CASE("store: values of any bytes and of any size") {
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  std::mt19937_64 random(1);
+  std::string large(3u << 20, '\0');
+  for (char& c : large) c = static_cast<char>(random());
+  Write(*store, {.states = {{"large", large}, {"zeros", std::string(10, '\0')}}, .meta = std::string("\0\xff", 2)});
+  CHECK(Get(*store, "large") == large);
+  CHECK(Get(*store, "zeros") == std::string(10, '\0'));
+  CHECK(Meta(*store) == std::string("\0\xff", 2));
 }
 
-TEST_CASE("store: random batches against the store in memory, over reopenings") {
+TEST_CASE("store: a wiped one is as new, and can be filled again") {
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  Batch batch;
+  for (const std::string& customer : kAwkward) {
+    batch.states.emplace_back(customer, "x");
+    batch.added.push_back(T(7, customer));
+    batch.added.push_back(T(-7, customer));
+  }
+  Write(*store, batch);
+  REQUIRE(store->Wipe());
+  CHECK(Customers(*store).empty());
+  CHECK(Timers(*store).empty());
+  CHECK_FALSE(Meta(*store));
+  Write(*store, {.states = {{"a", "1"}}, .added = {T(1, "a")}, .meta = "again"});
+  CHECK(Customers(*store) == Pairs{{"a", "1"}});
+  CHECK(Timers(*store) == std::vector<Timer>{T(1, "a")});
+  CHECK(Meta(*store) == "again");
+}
+
+TEST_CASE("store: ingesting fills as writing does") {
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  Batch batch{.meta = "ingested"};
+  std::map<std::string, std::string> expected;
+  std::set<Timer> timers;
+  for (int i = 0; i < 5000; ++i) expected[fmt::format("c{}", i)] = fmt::format("state {}", i);
+  for (const std::string& customer : kAwkward) expected[customer] = "awkward";
+  for (const auto& [customer, bytes] : expected) {
+    batch.states.emplace_back(customer, bytes);
+    timers.insert(T(static_cast<int64_t>(bytes.size()) * 1000 - 9000, customer));
+  }
+  batch.added.assign(timers.begin(), timers.end());
+  REQUIRE(store->Ingest(Of(batch)));
+  CHECK(Customers(*store, "", 100'000) == Pairs(expected.begin(), expected.end()));
+  CHECK(Timers(*store, {EventTime::Min(), ""}, 100'000) == batch.added);
+  CHECK(Meta(*store) == "ingested");
+  // Over what is there: newer than it, and what is written later is newer still.
+  Write(*store, {.states = {{"c1", "written"}, {"c2", "written"}}, .meta = "written"});
+  REQUIRE(store->Ingest(Of({.states = {{"c1", "ingested again"}}, .meta = "ingested again"})));
+  CHECK(Get(*store, "c1") == "ingested again");
+  CHECK(Get(*store, "c2") == "written");
+  CHECK(Meta(*store) == "ingested again");
+  Write(*store, {.states = {{"c1", std::nullopt}}});
+  CHECK_FALSE(Get(*store, "c1"));
+}
+
+TEST_CASE("store: any operations in any order, against a plain map") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
+  FOR_EACH_STORE(subject);
   std::mt19937_64 random(seed);
-  const TemporaryFolder folder;
-  std::unique_ptr<Database> database = OpenDatabase(folder);
-  std::unique_ptr<Store> store = Must(database->OpenShard(3));
-  const std::unique_ptr<Store> model = MakeMemoryStore();
-  const auto customer = [&] { return std::string(1 + random() % 3, static_cast<char>(random() % 256)); };
-  for (int round = 0; round < 300; ++round) {
-    std::map<std::string, std::optional<std::string>> states;
-    std::set<Timer> added;
-    StoreBatch batch;
-    for (uint64_t i = random() % 20; i > 0; --i) {
-      auto& state = states[customer()];
-      if (random() % 4 != 0) state = fmt::format("{}", random());
-    }
-    for (uint64_t i = random() % 20; i > 0; --i) added.insert(At(static_cast<int64_t>(random() % 50) - 25, customer()));
-    const bool ingest = random() % 8 == 0;
-    for (uint64_t i = random() % 10; !ingest && i > 0; --i) batch.timers_removed.push_back(At(static_cast<int64_t>(random() % 50) - 25, customer()));
-    for (const auto& [id, bytes] : states) batch.states.push_back({id, bytes ? std::optional<std::string_view>(*bytes) : std::nullopt});
-    batch.timers_added.assign(added.begin(), added.end());
-    const std::string meta = fmt::format("round {}", round);
-    batch.local_meta = meta;
-    Must(ingest ? store->Ingest(batch) : store->Write(batch));
-    Must(ingest ? model->Ingest(batch) : model->Write(batch));
-    if (random() % 100 == 0) {
-      Must(store->Wipe());
-      Must(model->Wipe());
-    }
-    if (random() % 20 == 0) {
-      // The log is off: what survives is what was flushed.
-      Must(store->Flush());
+  auto store = subject->make();
+  std::map<std::string, std::string> states;
+  std::set<Timer> timers;
+  std::optional<std::string> meta;
+  const auto customer = [&] { return random() % 4 == 0 ? kAwkward[random() % kAwkward.size()] : fmt::format("c{}", random() % 300); };
+  const auto bytes = [&] {
+    std::string out(random() % 200, '\0');
+    for (char& c : out) c = static_cast<char>(random());
+    return out;
+  };
+  const auto timer = [&] { return T(static_cast<int64_t>(random() % 2000) - 1000, customer()); };
+  for (int step = 0; step < 1500; ++step) {
+    CAPTURE(step);
+    const size_t what = random() % 100;
+    if (what < 60) {
+      Batch batch{.meta = bytes()};
+      std::map<std::string, std::optional<std::string>> changes;
+      for (size_t n = random() % 20; n > 0; --n) changes[customer()] = random() % 4 == 0 ? std::nullopt : std::optional(bytes());
+      for (const auto& [id, value] : changes) batch.states.emplace_back(id, value);
+      for (size_t n = random() % 10; n > 0; --n) batch.removed.push_back(timers.empty() || random() % 4 == 0 ? timer() : *std::next(timers.begin(), static_cast<std::ptrdiff_t>(random() % timers.size())));
+      for (size_t n = random() % 12; n > 0; --n) batch.added.push_back(timer());
+      Write(*store, batch);
+      for (const auto& [id, value] : changes) {
+        if (value) states[id] = *value;
+        if (!value) states.erase(id);
+      }
+      for (const Timer& gone : batch.removed) timers.erase(gone);
+      timers.insert(batch.added.begin(), batch.added.end());
+      meta = batch.meta;
+    } else if (what < 65) {
+      Batch batch{.meta = bytes()};
+      std::map<std::string, std::string> put;
+      std::set<Timer> added;
+      for (size_t n = random() % 50; n > 0; --n) put[customer()] = bytes();
+      for (size_t n = random() % 50; n > 0; --n) added.insert(timer());
+      for (const auto& [id, value] : put) batch.states.emplace_back(id, value);
+      batch.added.assign(added.begin(), added.end());
+      REQUIRE(store->Ingest(Of(batch)));
+      for (const auto& [id, value] : put) states[id] = value;
+      timers.insert(added.begin(), added.end());
+      meta = batch.meta;
+    } else if (what < 66) {
+      REQUIRE(store->Wipe());
+      states.clear();
+      timers.clear();
+      meta.reset();
+    } else if (what < 70) {
+      const Status flushed = store->Flush();
+      INFO((flushed ? std::string() : flushed.error().message));
+      REQUIRE(flushed);
+    } else if (what < 72 && subject->database) {
+      // The process ends in good order and starts again.
+      REQUIRE(store->Flush());
       store.reset();
-      database.reset();
-      database = OpenDatabase(folder);
-      store = Must(database->OpenShard(3));
+      subject->database.reset();
+      subject->database = OpenDatabase(subject->directory.path());
+      store = OpenShard(*subject->database, 0);
+    } else if (what < 85) {
+      const std::string id = customer();
+      const auto it = states.find(id);
+      CHECK(Get(*store, id) == (it == states.end() ? std::nullopt : std::optional(it->second)));
+      CHECK(Meta(*store) == meta);
+    } else if (what < 93) {
+      const Timer after = random() % 8 == 0 ? Timer{EventTime::Min(), ""} : timer();
+      const size_t limit = random() % 30;
+      std::vector<Timer> expected;
+      for (auto it = timers.upper_bound(after); it != timers.end() && expected.size() < limit; ++it) expected.push_back(*it);
+      CHECK(Timers(*store, after, limit) == expected);
+    } else {
+      const std::string after = random() % 8 == 0 ? "" : customer();
+      const size_t limit = random() % 30;
+      Pairs expected;
+      for (auto it = states.upper_bound(after); it != states.end() && expected.size() < limit; ++it) expected.emplace_back(*it);
+      CHECK(Customers(*store, after, limit) == expected);
     }
-    REQUIRE(Must(store->Customers("", 100'000)) == Must(model->Customers("", 100'000)));
-    REQUIRE(Must(store->Timers(kFirst, 100'000)) == Must(model->Timers(kFirst, 100'000)));
-    REQUIRE(Must(store->LocalMeta()) == Must(model->LocalMeta()));
-    const std::string id = customer();
-    REQUIRE(Must(store->Get(id)) == Must(model->Get(id)));
+  }
+  CHECK(Customers(*store, "", 100'000) == Pairs(states.begin(), states.end()));
+  CHECK(Timers(*store, {EventTime::Min(), ""}, 100'000) == std::vector<Timer>(timers.begin(), timers.end()));
+}
+
+// -- On disk only --------------------------------------------------------------------------------
+
+TEST_CASE("store on disk: two shards in one database do not see each other") {
+  TempDir directory;
+  const auto database = OpenDatabase(directory.path());
+  const auto one = OpenShard(*database, 1);
+  const auto two = OpenShard(*database, 2);
+  Write(*one, {.states = {{"c", "one"}}, .added = {T(1, "c")}, .meta = "one"});
+  Write(*two, {.states = {{"c", "two"}, {"d", "two"}}, .added = {T(2, "c")}, .meta = "two"});
+  CHECK(Get(*one, "c") == "one");
+  CHECK_FALSE(Get(*one, "d"));
+  CHECK(Timers(*two) == std::vector<Timer>{T(2, "c")});
+  REQUIRE(one->Ingest(Of({.states = {{"e", "one"}}, .meta = "one"})));
+  REQUIRE(one->Wipe());
+  CHECK(Customers(*one).empty());
+  CHECK(Customers(*two) == Pairs{{"c", "two"}, {"d", "two"}});
+  CHECK(Meta(*two) == "two");
+}
+
+TEST_CASE("store on disk: a handle that has been taken over refuses to write, and may still read") {
+  TempDir directory;
+  const auto database = OpenDatabase(directory.path());
+  const auto old_one = OpenShard(*database, 0);
+  const auto other_shard = OpenShard(*database, 1);
+  Write(*old_one, {.states = {{"c", "1"}}});
+  const auto new_one = OpenShard(*database, 0);
+  const auto refuses = [](const Status& status) {
+    REQUIRE_FALSE(status);
+    CHECK(status.error().code == ExitCode::kTemporary);
+    CHECK_THAT(status.error().message, Catch::Contains("taken over"));
+  };
+  refuses(old_one->Write(Of({.states = {{"c", "2"}}})));
+  refuses(old_one->Ingest(Of({.states = {{"c", "2"}}})));
+  refuses(old_one->Wipe());
+  refuses(old_one->Flush());
+  CHECK(Get(*new_one, "c") == "1");
+  CHECK(Get(*old_one, "c") == "1");
+  Write(*new_one, {.states = {{"c", "3"}}});
+  Write(*other_shard, {.states = {{"c", "4"}}});
+  CHECK(Get(*old_one, "c") == "3");
+}
+
+TEST_CASE("store on disk: what was flushed is there when it is opened again, shard by shard") {
+  TempDir directory;
+  {
+    const auto database = OpenDatabase(directory.path());
+    for (int32_t partition = 0; partition < 3; ++partition) {
+      const auto store = OpenShard(*database, partition);
+      Write(*store, {.states = {{"c", fmt::format("shard {}", partition)}}, .added = {T(partition, "c")}, .meta = fmt::format("meta {}", partition)});
+      REQUIRE(store->Flush());
+    }
+  }
+  const auto database = OpenDatabase(directory.path());
+  for (int32_t partition = 0; partition < 3; ++partition) {
+    const auto store = OpenShard(*database, partition);
+    CHECK(Get(*store, "c") == fmt::format("shard {}", partition));
+    CHECK(Timers(*store) == std::vector<Timer>{T(partition, "c")});
+    CHECK(Meta(*store) == fmt::format("meta {}", partition));
+  }
+  const auto fresh = OpenShard(*database, 7);
+  CHECK(Customers(*fresh).empty());
+}
+
+TEST_CASE("store on disk: a second process, or a second time in this one, is refused") {
+  TempDir directory;
+  const auto database = OpenDatabase(directory.path());
+  const Result<std::unique_ptr<Database>> second = Database::Open({.directory = directory.path()});
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == ExitCode::kTemporary);
+}
+
+TEST_CASE("store on disk: a directory that cannot be made is a mistake in the configuration") {
+  TempDir directory;
+  const std::string file = directory.path() + "/file";
+  std::fclose(std::fopen(file.c_str(), "w"));
+  const Result<std::unique_ptr<Database>> database = Database::Open({.directory = file + "/below"});
+  REQUIRE_FALSE(database);
+  CHECK(database.error().code == ExitCode::kConfig);
+  CHECK_THAT(database.error().message, Catch::Contains(file));
+}
+
+TEST_CASE("store on disk: shards of one database may be written from several threads") {
+  TempDir directory;
+  const auto database = OpenDatabase(directory.path());
+  std::vector<std::thread> threads;
+  std::vector<std::string> failures(4);
+  for (int32_t partition = 0; partition < 4; ++partition) {
+    threads.emplace_back([&, partition] {
+      const Result<std::unique_ptr<Store>> opened = database->OpenShard(partition);
+      for (int i = 0; opened && i < 300; ++i) {
+        const std::string value = fmt::format("{}", i);
+        const std::vector<Timer> removed = i > 0 ? std::vector<Timer>{T(i - 1, "c")} : std::vector<Timer>{};
+        const Status written = (*opened)->Write(Of({.states = {{"c", value}}, .removed = removed, .added = {T(i, "c")}, .meta = value}));
+        const Result<std::optional<std::string>> got = (*opened)->Get("c");
+        if (!written || !got || *got != value) failures[static_cast<size_t>(partition)] = "at " + value;
+        if (i % 50 == 0) (void)(*opened)->Flush();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(failures == std::vector<std::string>(4));
+  CHECK(database->MemoryBytes() > 0);
+}
+
+// -- A process that dies -------------------------------------------------------------------------
+
+std::map<std::string, std::string> CrashWriterStates(uint64_t seed, int batches) {
+  std::mt19937_64 random(seed);
+  std::map<std::string, std::string> states;
+  for (int batch = 1; batch <= batches; ++batch) {
+    for (int i = 0; i < 30; ++i) {
+      const std::string customer = fmt::format("c{}", random() % 100);
+      if (random() % 5 == 0) states.erase(customer);
+      else states[customer] = fmt::format("{} of batch {}", customer, batch) + std::string(random() % 3000, 'x');
+    }
+  }
+  return states;
+}
+
+int CrashWriter(const std::string& directory, const std::string& seed_text) {
+  const uint64_t seed = std::strtoull(seed_text.c_str(), nullptr, 10);
+  std::mt19937_64 random(seed ^ 0x5eed);
+  Result<std::unique_ptr<Database>> database = Database::Open({.directory = directory, .block_cache_bytes = 1u << 20, .memtable_bytes = 1u << 20});
+  if (!database) return 3;
+  Result<std::unique_ptr<Store>> store = (*database)->OpenShard(0);
+  if (!store) return 4;
+  std::map<std::string, std::string> before;
+  const int last = 1 + static_cast<int>(random() % 60);
+  for (int batch = 1;; ++batch) {
+    const std::map<std::string, std::string> after = CrashWriterStates(seed, batch);
+    Batch changes{.meta = fmt::format("{}", batch)};
+    for (const auto& [customer, bytes] : after) {
+      if (const auto it = before.find(customer); it == before.end() || it->second != bytes) changes.states.emplace_back(customer, bytes);
+      if (!before.contains(customer)) changes.added.push_back(T(static_cast<int64_t>(customer.size()), customer));
+    }
+    for (const auto& [customer, bytes] : before) {
+      if (after.contains(customer)) continue;
+      changes.states.emplace_back(customer, std::nullopt);
+      changes.removed.push_back(T(static_cast<int64_t>(customer.size()), customer));
+    }
+    if (!(*store)->Write(Of(changes))) return 5;
+    if (random() % 6 == 0 && !(*store)->Flush()) return 6;
+    if (batch == last) kill(getpid(), SIGKILL);
+    before = after;
   }
 }
 
-TEST_CASE("database: shards are independent of one another") {
-  const TemporaryFolder folder;
-  const std::unique_ptr<Database> database = OpenDatabase(folder);
-  const std::unique_ptr<Store> one = Must(database->OpenShard(1));
-  const std::unique_ptr<Store> two = Must(database->OpenShard(2));
-  Put(*one, "a", "of one");
-  Put(*two, "a", "of two");
-  Must(one->Wipe());
-  CHECK_FALSE(Must(one->Get("a")));
-  CHECK(Must(two->Get("a")) == "of two");
-}
+TEST_CASE("store on disk: a killed process leaves the state after some batch, never a torn one") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  int found_something = 0;
+  for (uint64_t i = 0; i < 12; ++i) {
+    TempDir directory;
+    const std::string own_seed = fmt::format("{}", (seed + i) & 0xffffffff);
+    CAPTURE(own_seed);
+    std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+    std::string flag = "--crash-writer";
+    std::string where = directory.path();
+    std::string which = own_seed;
+    char* arguments[] = {program.data(), flag.data(), where.data(), which.data(), nullptr};
+    pid_t child = 0;
+    REQUIRE(posix_spawn(&child, program.c_str(), nullptr, nullptr, arguments, environ) == 0);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(WIFSIGNALED(status));
+    REQUIRE(WTERMSIG(status) == SIGKILL);
 
-TEST_CASE("database: a shard that was opened again refuses its old handle") {
-  const TemporaryFolder folder;
-  const std::unique_ptr<Database> database = OpenDatabase(folder);
-  const std::unique_ptr<Store> before = Must(database->OpenShard(1));
-  Put(*before, "a", "before");
-  const std::unique_ptr<Store> after = Must(database->OpenShard(1));
-  StoreBatch batch;
-  batch.states.push_back({"a", "zombie"});
-  CHECK_FALSE(before->Write(batch));
-  CHECK_FALSE(before->Ingest(batch));
-  CHECK_FALSE(before->Wipe());
-  CHECK(Must(after->Get("a")) == "before");
-  Put(*after, "a", "after");
-  CHECK(Must(after->Get("a")) == "after");
-}
-
-TEST_CASE("database: a second process is refused") {
-  const TemporaryFolder folder;
-  const std::unique_ptr<Database> database = OpenDatabase(folder);
-  CHECK_FALSE(Database::Open({.directory = folder.path() + "/db"}));
+    const auto database = OpenDatabase(directory.path());
+    const auto store = OpenShard(*database, 0);
+    const std::optional<std::string> meta = Meta(*store);
+    const int batches = meta ? std::stoi(*meta) : 0;
+    CAPTURE(batches);
+    if (batches > 0) ++found_something;
+    const std::map<std::string, std::string> expected = CrashWriterStates(std::strtoull(own_seed.c_str(), nullptr, 10), batches);
+    CHECK(Customers(*store) == Pairs(expected.begin(), expected.end()));
+    std::set<Timer> timers;
+    for (const auto& [customer, bytes] : expected) timers.insert(T(static_cast<int64_t>(customer.size()), customer));
+    CHECK(Timers(*store) == std::vector<Timer>(timers.begin(), timers.end()));
+  }
+  CHECK(found_something > 0);
 }
 
 }  // namespace heartbeatd

@@ -12,7 +12,8 @@ using namespace heartbeatd;
 namespace {
 
 using A = Activity;
-constexpr A kAll[] = {A::kNone, A::kNew, A::kActive, A::kAtRisk, A::kDormant, A::kLost, A::kReactivated};
+constexpr A kAll[] = {A::kNone,    A::kNew,  A::kActive,     A::kAtRisk,
+                      A::kDormant, A::kLost, A::kReactivated};
 
 // One customer's pulse and life, moved by hand.
 struct Life {
@@ -22,7 +23,9 @@ struct Life {
   MeasureState pulse;
   LifecycleState state;
 
-  explicit Life(double population_gap_days = 10) { config.population_gap_days = population_gap_days; }
+  explicit Life(double population_gap_days = 10) {
+    config.population_gap_days = population_gap_days;
+  }
 
   // An event, after everything that silence did before it. True if the event changed the activity.
   bool Event(EventTime at) { return LateEvent(at, at); }
@@ -50,10 +53,10 @@ const EventTime kT = At("2026-03-01T09:00:00Z");
 
 TEST_CASE("activity: the legal transitions are exactly these") {
   const std::set<std::pair<A, A>> legal = {
-      {A::kNone, A::kNew},          {A::kNew, A::kActive},         {A::kNew, A::kAtRisk},
-      {A::kActive, A::kAtRisk},     {A::kAtRisk, A::kActive},      {A::kAtRisk, A::kNew},
-      {A::kAtRisk, A::kDormant},    {A::kDormant, A::kLost},       {A::kDormant, A::kReactivated},
-      {A::kLost, A::kReactivated},  {A::kReactivated, A::kActive}, {A::kReactivated, A::kAtRisk},
+      {A::kNone, A::kNew},         {A::kNew, A::kActive},         {A::kNew, A::kAtRisk},
+      {A::kActive, A::kAtRisk},    {A::kAtRisk, A::kActive},      {A::kAtRisk, A::kNew},
+      {A::kAtRisk, A::kDormant},   {A::kDormant, A::kLost},       {A::kDormant, A::kReactivated},
+      {A::kLost, A::kReactivated}, {A::kReactivated, A::kActive}, {A::kReactivated, A::kAtRisk},
   };
   for (const A from : kAll) {
     for (const A to : kAll) {
@@ -102,7 +105,8 @@ TEST_CASE("activity: silence of 2, 3 and 6 population gaps takes a new customer 
     Duration after;
     A to;
   };
-  for (const Step& step : {Step{Days(20), A::kAtRisk}, Step{Days(30), A::kDormant}, Step{Days(60), A::kLost}}) {
+  for (const Step& step :
+       {Step{Days(20), A::kAtRisk}, Step{Days(30), A::kDormant}, Step{Days(60), A::kLost}}) {
     CAPTURE(step.to);
     CHECK(life.Next() == kT + step.after);
     CHECK_FALSE(OnSilence(life.config, life.pulse, kT + step.after - Ms(1), &life.state));
@@ -123,7 +127,8 @@ TEST_CASE("activity: the gaps of new customers count from the last event and may
   CHECK(life.Next() == kT + Days(19));
 }
 
-TEST_CASE("activity: the lapse score takes a customer with a rhythm down, at its own three thresholds") {
+TEST_CASE(
+    "activity: the lapse score takes a customer with a rhythm down, at its own three thresholds") {
   Life life(10);
   life.Rhythm(kT);
   CHECK(life.state.activity == A::kActive);
@@ -131,9 +136,11 @@ TEST_CASE("activity: the lapse score takes a customer with a rhythm down, at its
     double false_alerts;
     A to;
   };
-  for (const Step& step : {Step{0.05, A::kAtRisk}, Step{0.01, A::kDormant}, Step{0.002, A::kLost}}) {
+  for (const Step& step :
+       {Step{0.05, A::kAtRisk}, Step{0.01, A::kDormant}, Step{0.002, A::kLost}}) {
     CAPTURE(step.to);
-    const EventTime due = LapseTime(life.pulse.cadence, 10, LapseThreshold(step.false_alerts), kT, Days(3650));
+    const EventTime due =
+        LapseTime(life.pulse.cadence, 10, LapseThreshold(step.false_alerts), kT, Days(3650));
     CHECK(life.Next() == due);
     CHECK_FALSE(OnSilence(life.config, life.pulse, due - Ms(1), &life.state));
     CHECK(OnSilence(life.config, life.pulse, due, &life.state));
@@ -145,7 +152,7 @@ TEST_CASE("activity: the lapse score takes a customer with a rhythm down, at its
 
 TEST_CASE("activity: an event brings each state up as the table says") {
   struct Row {
-    int days;         // activity days before the silence
+    int days;  // activity days before the silence
     A down_to;
     A after_event;
   };
@@ -162,7 +169,8 @@ TEST_CASE("activity: an event brings each state up as the table says") {
   CAPTURE(row.days, row.down_to);
   Life life(10);
   life.Rhythm(kT, row.days);
-  while (life.state.activity != row.down_to) REQUIRE(OnSilence(life.config, life.pulse, life.Next(), &life.state));
+  while (life.state.activity != row.down_to)
+    REQUIRE(OnSilence(life.config, life.pulse, life.Next(), &life.state));
   const EventTime at = life.state.since + Hours(25);
   REQUIRE(at < life.Next());
   CHECK(life.Event(at) == (row.down_to != row.after_event));
@@ -204,7 +212,8 @@ TEST_CASE("activity: fixed times instead of the score") {
   life.config.after[2] = Days(90);
   const int days = GENERATE(1, 6);  // new or with a rhythm: the same
   life.Rhythm(kT, days);
-  for (const auto& [after, to] : {std::pair{Days(30), A::kAtRisk}, {Days(60), A::kDormant}, {Days(90), A::kLost}}) {
+  for (const auto& [after, to] :
+       {std::pair{Days(30), A::kAtRisk}, {Days(60), A::kDormant}, {Days(90), A::kLost}}) {
     CHECK(life.Next() == kT + after);
     CHECK(OnSilence(life.config, life.pulse, kT + after, &life.state));
     CHECK(life.state.activity == to);

@@ -44,15 +44,20 @@ void CheckSame(const CustomerState& a, const CustomerState& b) {
 
 // Lived by a customer with these rules.
 CustomerState RandomLife(OneCustomer& customer, std::mt19937_64& random) {
-  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
   EventTime now = At("2026-01-01") + Ms(pick(0, 1'000'000'000));
   const int events = pick(1, 80);
   for (int i = 0; i < events; ++i) {
-    now = now + Ms(static_cast<int64_t>(std::exponential_distribution<double>(1)(random) * (pick(0, 9) == 0 ? 2e9 : 4e7)));
-    static constexpr const char* kTypes[] = {"purchase", "purchase", "login", "refund", "opened_app"};
+    now = now + Ms(static_cast<int64_t>(std::exponential_distribution<double>(1)(random) *
+                                        (pick(0, 9) == 0 ? 2e9 : 4e7)));
+    static constexpr const char* kTypes[] = {"purchase", "purchase", "login", "refund",
+                                             "opened_app"};
     customer.AdvanceTo(now);
     customer.On(now - Ms(pick(0, 5) == 0 ? pick(0, 1'000'000'000) : 0),
-                fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{},"channel":"app"}})", kTypes[pick(0, 4)], pick(0, 90), pick(0, 30)));
+                fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{},"channel":"app"}})",
+                            kTypes[pick(0, 4)], pick(0, 90), pick(0, 30)));
   }
   customer.AdvanceTo(now + Hours(pick(0, 2000)));
   return customer.state;
@@ -60,7 +65,9 @@ CustomerState RandomLife(OneCustomer& customer, std::mt19937_64& random) {
 
 // Nonsense, but well-formed.
 CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
-  const auto number = [&] { return static_cast<int64_t>(random() >> (random() % 64)) * (random() % 2 == 0 ? 1 : -1); };
+  const auto number = [&] {
+    return static_cast<int64_t>(random() >> (random() % 64)) * (random() % 2 == 0 ? 1 : -1);
+  };
   const auto text = [&](size_t max) {
     std::string out(random() % (max + 1), '\0');
     for (char& c : out) c = static_cast<char>(random());
@@ -69,23 +76,28 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
   CustomerState state = Evaluator(rules).NewState();
   state.first_seen = EventTime(number());
   state.last_seen = EventTime(number());
-  state.lifecycle = {.activity = static_cast<Activity>(1 + random() % 6), .previous = static_cast<Activity>(random() % 7),
-                     .since = EventTime(number()), .since_day = static_cast<int32_t>(number())};
+  state.lifecycle = {.activity = static_cast<Activity>(1 + random() % 6),
+                     .previous = static_cast<Activity>(random() % 7),
+                     .since = EventTime(number()),
+                     .since_day = static_cast<int32_t>(number())};
   for (MeasureState& measure : state.measures) {
     if (random() % 4 == 0) continue;
     measure.first = EventTime(number());
     measure.last = EventTime(number());
     measure.count = 1 + (random() >> (random() % 64));
     measure.sum_micros = number();
-    measure.cadence = {.days = static_cast<uint32_t>(random()), .last_day = static_cast<int32_t>(number()),
-                       .x = std::uniform_real_distribution<double>(0, 10)(random), .s = static_cast<double>(random() % 100'000) / 7};
+    measure.cadence = {.days = static_cast<uint32_t>(random()),
+                       .last_day = static_cast<int32_t>(number()),
+                       .x = std::uniform_real_distribution<double>(0, 10)(random),
+                       .s = static_cast<double>(random() % 100'000) / 7};
     int32_t index = static_cast<int32_t>(random() % 100'000) - 50'000;
     for (size_t n = random() % 20; n > 0; --n) {
       Bucket& bucket = measure.buckets.emplace_back();
       bucket.index = index += 1 + static_cast<int32_t>(random() % 5);
       bucket.count = static_cast<uint32_t>(random() >> (random() % 64));
       if (random() % 2 == 0) bucket.sum_micros = number();
-      for (size_t h = random() % 3 == 0 ? random() % 65 : 0; h > 0; --h) bucket.distinct.Insert(static_cast<uint32_t>(random()));
+      for (size_t h = random() % 3 == 0 ? random() % 65 : 0; h > 0; --h)
+        bucket.distinct.Insert(static_cast<uint32_t>(random()));
     }
   }
   for (RuleState& rule : state.rules) {
@@ -115,8 +127,14 @@ std::string Encoded(CustomerCodec& codec, const CustomerState& state) {
 }
 
 ShardMeta SomeMeta() {
-  return {.clock = At("2026-03-01"), .next = {{"logins", 7}, {"orders", int64_t{1} << 50}}, .rules_hash = 0xfedcba9876543210U,
-          .changelog_id = "a-b-c", .activity_ms = {1, 5, -3, int64_t{1} << 60}, .events = 12345, .last_event = At("2026-02-28"), .customers = 99};
+  return {.clock = At("2026-03-01"),
+          .next = {{"logins", 7}, {"orders", int64_t{1} << 50}},
+          .rules_hash = 0xfedcba9876543210U,
+          .changelog_id = "a-b-c",
+          .activity_ms = {1, 5, -3, int64_t{1} << 60},
+          .events = 12345,
+          .last_event = At("2026-02-28"),
+          .customers = 99};
 }
 
 void CheckSame(const ShardMeta& a, const ShardMeta& b) {
@@ -159,7 +177,8 @@ TEST_CASE("codec: any well-formed state comes back") {
   for (int i = 0; i < 500; ++i) {
     CAPTURE(i);
     CustomerState state = RandomState(*rules, random);
-    state.lifecycle_due = NextSilence(rules->lifecycle, state.measures[rules->pulse], state.lifecycle);
+    state.lifecycle_due =
+        NextSilence(rules->lifecycle, state.measures[rules->pulse], state.lifecycle);
     const std::string bytes = Encoded(codec, state);
     CustomerState back;
     REQUIRE(codec.Decode(bytes, &back));
@@ -169,7 +188,9 @@ TEST_CASE("codec: any well-formed state comes back") {
   }
 }
 
-TEST_CASE("codec: equal states have equal bytes, whatever the order of measures and rules in the configuration") {
+TEST_CASE(
+    "codec: equal states have equal bytes, whatever the order of measures and rules in the "
+    "configuration") {
   const std::string one = R"(
 measures: {a: {type: purchase}, b: {type: login}}
 rules:
@@ -238,21 +259,29 @@ rules:
 }
 
 TEST_CASE("codec: which edits make a measure a new one") {
-  const auto key_of = [](const char* definition) { return RulesOf(fmt::format("measures: {{m: {}}}", definition))->measures[0].key; };
+  const auto key_of = [](const char* definition) {
+    return RulesOf(fmt::format("measures: {{m: {}}}", definition))->measures[0].key;
+  };
   const uint64_t key = key_of("{type: [a, b], where: {x: [1, 2], y: z}, sum: amount, distinct: d}");
   // The order in which the same things are said.
   CHECK(key == key_of("{distinct: d, sum: amount, where: {y: z, x: [2, 1]}, type: [b, a]}"));
   CHECK(key == key_of("{type: [a, b], where: {x: [1.0, 2], y: [z]}, sum: amount, distinct: d}"));
   // What is read from the state, but not what it holds.
-  CHECK(key == key_of("{type: [a, b], where: {x: [1, 2], y: z}, sum: amount, distinct: d, population_gap: 9d}"));
-  for (const char* other : {"{type: a, where: {x: [1, 2], y: z}, sum: amount, distinct: d}", "{type: [a, b], where: {x: 1, y: z}, sum: amount, distinct: d}",
-                            "{type: [a, b], where: {x: [1, 2]}, sum: amount, distinct: d}", "{type: [a, b], where: {x: [1, 2], y: z}, sum: d, distinct: d}",
-                            "{type: [a, b], where: {x: [1, 2], y: z}, distinct: d}", "{type: [a, b], where: {x: [1, 2], y: z}, sum: amount}",
-                            "{type: [a, b], where: {x: [1, 2], y: z}, sum: amount, distinct: d, resolution: 1h}"}) {
+  CHECK(key == key_of("{type: [a, b], where: {x: [1, 2], y: z}, sum: amount, distinct: d, "
+                      "population_gap: 9d}"));
+  for (const char* other :
+       {"{type: a, where: {x: [1, 2], y: z}, sum: amount, distinct: d}",
+        "{type: [a, b], where: {x: 1, y: z}, sum: amount, distinct: d}",
+        "{type: [a, b], where: {x: [1, 2]}, sum: amount, distinct: d}",
+        "{type: [a, b], where: {x: [1, 2], y: z}, sum: d, distinct: d}",
+        "{type: [a, b], where: {x: [1, 2], y: z}, distinct: d}",
+        "{type: [a, b], where: {x: [1, 2], y: z}, sum: amount}",
+        "{type: [a, b], where: {x: [1, 2], y: z}, sum: amount, distinct: d, resolution: 1h}"}) {
     CAPTURE(other);
     CHECK(key != key_of(other));
   }
-  CHECK(RulesOf("measures: {m: {type: a}}")->measures[0].key != RulesOf("measures: {n: {type: a}}")->measures[0].key);
+  CHECK(RulesOf("measures: {m: {type: a}}")->measures[0].key !=
+        RulesOf("measures: {n: {type: a}}")->measures[0].key);
 }
 
 TEST_CASE("codec: damaged bytes are refused or read as some customer, never worse") {
@@ -266,11 +295,16 @@ TEST_CASE("codec: damaged bytes are refused or read as some customer, never wors
     CAPTURE(i);
     std::string bytes = Encoded(codec, RandomState(*rules, random));
     switch (random() % 3) {
-      case 0: bytes.resize(random() % bytes.size()); break;
-      case 1:
-        for (size_t n = 1 + random() % 8; n > 0; --n) bytes[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
+      case 0:
+        bytes.resize(random() % bytes.size());
         break;
-      default: bytes.insert(random() % bytes.size(), 1 + random() % 5, static_cast<char>(random())); break;
+      case 1:
+        for (size_t n = 1 + random() % 8; n > 0; --n)
+          bytes[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
+        break;
+      default:
+        bytes.insert(random() % bytes.size(), 1 + random() % 5, static_cast<char>(random()));
+        break;
     }
     CustomerState state;
     (void)CustomerCodec::DueOf(bytes);
@@ -314,7 +348,8 @@ TEST_CASE("codec: the shard's record comes back") {
   CHECK(EncodeMeta(*DecodeMeta(bytes)) == bytes);
   CheckSame(*DecodeMeta(EncodeMeta({})), {});
 
-  const LocalMeta local{.meta = meta, .position = 77, .synced_at = WallTime(123), .cluster_id = "xyz"};
+  const LocalMeta local{
+      .meta = meta, .position = 77, .synced_at = WallTime(123), .cluster_id = "xyz"};
   const Result<LocalMeta> back = DecodeLocalMeta(EncodeLocalMeta(local));
   REQUIRE(back);
   CheckSame(back->meta, meta);
@@ -341,7 +376,8 @@ TEST_CASE("codec: a record of a newer format, or of none, is refused") {
 }
 
 TEST_CASE("codec: changelog keys, for customers called anything") {
-  for (const std::string& customer : {std::string("c42"), std::string("m"), std::string("cm"), std::string("\0", 1), std::string("\xff\xfe")}) {
+  for (const std::string& customer : {std::string("c42"), std::string("m"), std::string("cm"),
+                                      std::string("\0", 1), std::string("\xff\xfe")}) {
     const std::string key = ChangelogKeyOf(customer);
     CHECK(key != kChangelogMetaKey);
     REQUIRE(CustomerOf(key));

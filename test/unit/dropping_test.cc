@@ -1,5 +1,5 @@
-// The dropping detector. Most tests lay events out in weeks of seven days from kDay0 on and judge at
-// the close of the fourth: three weeks of baseline, one of window.
+// The dropping detector. Most tests lay events out in weeks of seven days from kDay0 on and judge
+// at the close of the fourth: three weeks of baseline, one of window.
 #include <cmath>
 #include <random>
 
@@ -14,7 +14,9 @@ const EventTime kDay0 = At("2026-01-05");
 constexpr const char* kMeasure = "{type: purchase, sum: amount, distinct: item, resolution: 1d}";
 
 std::string RuleText(std::string_view fields, std::string_view measure = kMeasure) {
-  return fmt::format("measures: {{m: {}}}\nrules:\n  - {{id: r, detector: dropping, measure: m, {}}}\n", measure, fields);
+  return fmt::format(
+      "measures: {{m: {}}}\nrules:\n  - {{id: r, detector: dropping, measure: m, {}}}\n", measure,
+      fields);
 }
 
 // The detector alone: a state goes in, a verdict comes out.
@@ -27,7 +29,9 @@ struct Judge {
 
   void Purchases(EventTime at, int n, double amount = 1, int item = 0) {
     for (int i = 0; i < n; ++i) {
-      const Event event = EventOf(*rules, at, fmt::format(R"("type":"purchase","amount":{},"properties":{{"item":{}}})", amount, item));
+      const Event event = EventOf(
+          *rules, at,
+          fmt::format(R"("type":"purchase","amount":{},"properties":{{"item":{}}})", amount, item));
       Apply(rules->measures[0], calendar, event, at, &measures[0]);
     }
   }
@@ -40,10 +44,17 @@ struct Judge {
     }
   }
 
-  Verdict operator()(EventTime now = kDay0 + Days(28), std::vector<OpenEpisode> open = {}, bool late = false) {
+  Verdict operator()(EventTime now = kDay0 + Days(28), std::vector<OpenEpisode> open = {},
+                     bool late = false) {
     std::vector<Verdict> verdicts;
-    const Subject subject{.measure_defs = rules->measures, .measures = measures, .calendar = calendar,
-                          .lifecycle = lifecycle, .late = late, .now = now, .open = open, .quiet = open.empty()};
+    const Subject subject{.measure_defs = rules->measures,
+                          .measures = measures,
+                          .calendar = calendar,
+                          .lifecycle = lifecycle,
+                          .late = late,
+                          .now = now,
+                          .open = open,
+                          .quiet = open.empty()};
     due = rules->rules[0].detector.evaluate(subject, &verdicts);
     REQUIRE(verdicts.size() == 1);
     CHECK(due > now);
@@ -59,16 +70,22 @@ struct Judge {
   nlohmann::json evidence;
 };
 
-OpenEpisode Firing(double value) { return {.key = "", .firing = true, .starts_at = kDay0 + Days(20), .value = value}; }
-OpenEpisode Pending(double value) { return {.key = "", .firing = false, .starts_at = kDay0 + Days(20), .value = value}; }
+OpenEpisode Firing(double value) {
+  return {.key = "", .firing = true, .starts_at = kDay0 + Days(20), .value = value};
+}
+OpenEpisode Pending(double value) {
+  return {.key = "", .firing = false, .starts_at = kDay0 + Days(20), .value = value};
+}
 
-constexpr const char* kWeekly = "window: 7d, ratio: 0.5, minimum: {baseline_count: 1, observed_for: 28d}";
+constexpr const char* kWeekly =
+    "window: 7d, ratio: 0.5, minimum: {baseline_count: 1, observed_for: 28d}";
 
 // P(X <= k), X ~ Bin(n, p), summed term by term.
 long double BinomialSum(int k, int n, long double p) {
   long double sum = 0;
   for (int i = 0; i <= k; ++i) {
-    sum += expl(lgammal(n + 1.0L) - lgammal(i + 1.0L) - lgammal(n - i + 1.0L) + i * logl(p) + (n - i) * log1pl(-p));
+    sum += expl(lgammal(n + 1.0L) - lgammal(i + 1.0L) - lgammal(n - i + 1.0L) + i * logl(p) +
+                (n - i) * log1pl(-p));
   }
   return sum;
 }
@@ -95,25 +112,73 @@ TEST_CASE("dropping: the window against the baseline, to the last event") {
       {"window: 7d, ratio: 0", {10, 10, 10, 0}, Condition::kFiring, Reason::kBelowBaseline},
       {"window: 7d, ratio: 0", {10, 10, 10, 1}, Condition::kClear, Reason::kWithinLimits},
       // a baseline of one period, of four
-      {"window: 7d, ratio: 0.5, baseline: {periods: 1}", {90, 90, 10, 5}, Condition::kFiring, Reason::kBelowBaseline},
-      {"window: 7d, ratio: 0.5, baseline: {periods: 1}", {90, 90, 10, 6}, Condition::kClear, Reason::kWithinLimits},
-      {"window: 7d, ratio: 0.5, baseline: {periods: 4}", {16, 8, 8, 8, 5}, Condition::kFiring, Reason::kBelowBaseline},
-      {"window: 7d, ratio: 0.5, baseline: {periods: 4}", {15, 8, 8, 8, 5}, Condition::kClear, Reason::kWithinLimits},
+      {"window: 7d, ratio: 0.5, baseline: {periods: 1}",
+       {90, 90, 10, 5},
+       Condition::kFiring,
+       Reason::kBelowBaseline},
+      {"window: 7d, ratio: 0.5, baseline: {periods: 1}",
+       {90, 90, 10, 6},
+       Condition::kClear,
+       Reason::kWithinLimits},
+      {"window: 7d, ratio: 0.5, baseline: {periods: 4}",
+       {16, 8, 8, 8, 5},
+       Condition::kFiring,
+       Reason::kBelowBaseline},
+      {"window: 7d, ratio: 0.5, baseline: {periods: 4}",
+       {15, 8, 8, 8, 5},
+       Condition::kClear,
+       Reason::kWithinLimits},
       // each: strictly below every one
-      {"window: 7d, ratio: 1, compare: each", {3, 9, 4, 2}, Condition::kFiring, Reason::kBelowBaseline},
-      {"window: 7d, ratio: 1, compare: each", {3, 9, 4, 3}, Condition::kClear, Reason::kWithinLimits},
-      {"window: 7d, ratio: 1, baseline: {compare: each}", {9, 3, 4, 3}, Condition::kClear, Reason::kWithinLimits},
-      {"window: 7d, ratio: 1, compare: each", {9, 4, 3, 3}, Condition::kClear, Reason::kWithinLimits},
-      {"window: 7d, ratio: 0.5, compare: each", {4, 9, 9, 1}, Condition::kFiring, Reason::kBelowBaseline},
-      {"window: 7d, ratio: 0.5, compare: each", {4, 9, 9, 2}, Condition::kClear, Reason::kWithinLimits},
+      {"window: 7d, ratio: 1, compare: each",
+       {3, 9, 4, 2},
+       Condition::kFiring,
+       Reason::kBelowBaseline},
+      {"window: 7d, ratio: 1, compare: each",
+       {3, 9, 4, 3},
+       Condition::kClear,
+       Reason::kWithinLimits},
+      {"window: 7d, ratio: 1, baseline: {compare: each}",
+       {9, 3, 4, 3},
+       Condition::kClear,
+       Reason::kWithinLimits},
+      {"window: 7d, ratio: 1, compare: each",
+       {9, 4, 3, 3},
+       Condition::kClear,
+       Reason::kWithinLimits},
+      {"window: 7d, ratio: 0.5, compare: each",
+       {4, 9, 9, 1},
+       Condition::kFiring,
+       Reason::kBelowBaseline},
+      {"window: 7d, ratio: 0.5, compare: each",
+       {4, 9, 9, 2},
+       Condition::kClear,
+       Reason::kWithinLimits},
       // median: the middle one, or the mean of the two in the middle
-      {"window: 7d, ratio: 0.5, compare: median", {1, 90, 10, 5}, Condition::kFiring, Reason::kBelowBaseline},
-      {"window: 7d, ratio: 0.5, compare: median", {1, 90, 10, 6}, Condition::kClear, Reason::kWithinLimits},
-      {"window: 7d, ratio: 0.5, baseline: {periods: 4, compare: median}", {1, 8, 12, 99, 5}, Condition::kFiring, Reason::kBelowBaseline},
-      {"window: 7d, ratio: 0.5, baseline: {periods: 4, compare: median}", {1, 8, 12, 99, 6}, Condition::kClear, Reason::kWithinLimits},
+      {"window: 7d, ratio: 0.5, compare: median",
+       {1, 90, 10, 5},
+       Condition::kFiring,
+       Reason::kBelowBaseline},
+      {"window: 7d, ratio: 0.5, compare: median",
+       {1, 90, 10, 6},
+       Condition::kClear,
+       Reason::kWithinLimits},
+      {"window: 7d, ratio: 0.5, baseline: {periods: 4, compare: median}",
+       {1, 8, 12, 99, 5},
+       Condition::kFiring,
+       Reason::kBelowBaseline},
+      {"window: 7d, ratio: 0.5, baseline: {periods: 4, compare: median}",
+       {1, 8, 12, 99, 6},
+       Condition::kClear,
+       Reason::kWithinLimits},
       // nothing to compare with
-      {"window: 7d, ratio: 0.5, compare: each", {0, 9, 9, 0}, Condition::kInsufficient, Reason::kZeroBaseline},
-      {"window: 7d, ratio: 0.5, compare: median", {0, 0, 9, 0}, Condition::kInsufficient, Reason::kZeroBaseline},
+      {"window: 7d, ratio: 0.5, compare: each",
+       {0, 9, 9, 0},
+       Condition::kInsufficient,
+       Reason::kZeroBaseline},
+      {"window: 7d, ratio: 0.5, compare: median",
+       {0, 0, 9, 0},
+       Condition::kInsufficient,
+       Reason::kZeroBaseline},
       {"window: 7d, ratio: 0.5", {0, 0, 0, 5}, Condition::kInsufficient, Reason::kBaselineTooSmall},
       {"window: 7d, ratio: 0.5", {0, 0, 0, 0}, Condition::kInsufficient, Reason::kBaselineTooSmall},
   }));
@@ -130,32 +195,43 @@ TEST_CASE("dropping: the window against the baseline, to the last event") {
 TEST_CASE("dropping: exactly ratio x baseline, for every ratio that people write") {
   for (int periods = 1; periods <= 4; ++periods) {
     for (int percent = 1; percent <= 100; ++percent) {
-      const std::string common = fmt::format("window: 7d, ratio: {}, minimum: {{baseline_count: 1, observed_for: 0s}}",
-                                             percent / 100.0);
-      const auto mean = RulesOf(RuleText(fmt::format("{}, baseline: {{periods: {}}}", common, periods)));
-      const auto each = RulesOf(RuleText(fmt::format("{}, baseline: {{periods: {}, compare: each}}", common, periods)));
+      const std::string common =
+          fmt::format("window: 7d, ratio: {}, minimum: {{baseline_count: 1, observed_for: 0s}}",
+                      percent / 100.0);
+      const auto mean =
+          RulesOf(RuleText(fmt::format("{}, baseline: {{periods: {}}}", common, periods)));
+      const auto each = RulesOf(
+          RuleText(fmt::format("{}, baseline: {{periods: {}, compare: each}}", common, periods)));
       for (int total = 1; total <= 120; ++total) {
         const auto fires = [&](const RuleSet& rules, int window, const std::vector<int>& before) {
           std::vector<MeasureState> measures(rules.measures.size());
           MeasureState& state = measures[0];
           for (size_t i = 0; i < before.size(); ++i) {
-            state.buckets.push_back({.index = static_cast<int32_t>(7 * i), .count = static_cast<uint32_t>(before[i])});
+            state.buckets.push_back(
+                {.index = static_cast<int32_t>(7 * i), .count = static_cast<uint32_t>(before[i])});
           }
-          state.buckets.push_back({.index = static_cast<int32_t>(7 * before.size()), .count = static_cast<uint32_t>(window)});
+          state.buckets.push_back({.index = static_cast<int32_t>(7 * before.size()),
+                                   .count = static_cast<uint32_t>(window)});
           state.count = 1;
           const LifecycleState life;
           std::vector<Verdict> verdicts;
-          rules.rules[0].detector.evaluate({.measure_defs = rules.measures, .measures = measures, .calendar = rules.calendar,
-                                            .lifecycle = life, .now = EventTime(0) + Days(7 * (periods + 1)), .open = {}},
+          rules.rules[0].detector.evaluate({.measure_defs = rules.measures,
+                                            .measures = measures,
+                                            .calendar = rules.calendar,
+                                            .lifecycle = life,
+                                            .now = EventTime(0) + Days(7 * (periods + 1)),
+                                            .open = {}},
                                            &verdicts);
           return verdicts.at(0).condition == Condition::kFiring;
         };
         CAPTURE(periods, percent, total);
         std::vector<int> sums_to_total(static_cast<size_t>(periods), 0);
         sums_to_total[0] = total;
-        const int limit = percent * total / (100 * periods);  // the largest window <= ratio * total / periods
+        const int limit =
+            percent * total / (100 * periods);  // the largest window <= ratio * total / periods
         if (!fires(*mean, limit, sums_to_total)) REQUIRE(fires(*mean, limit, sums_to_total));
-        if (fires(*mean, limit + 1, sums_to_total)) REQUIRE_FALSE(fires(*mean, limit + 1, sums_to_total));
+        if (fires(*mean, limit + 1, sums_to_total))
+          REQUIRE_FALSE(fires(*mean, limit + 1, sums_to_total));
         const std::vector<int> all_equal(static_cast<size_t>(periods), total);
         const int below = (percent * total + 99) / 100 - 1;  // the largest window < ratio * total
         if (below >= 0 && !fires(*each, below, all_equal)) REQUIRE(fires(*each, below, all_equal));
@@ -171,7 +247,8 @@ TEST_CASE("dropping: the value that is compared") {
     double window;
     Condition condition;
   };
-  // Baseline, each week: 4 purchases of 10 on two days, of 4 items. Window: 4 of 3 on one day, of 3 items.
+  // Baseline, each week: 4 purchases of 10 on two days, of 4 items. Window: 4 of 3 on one day, of 3
+  // items.
   const Row row = GENERATE(values<Row>({{"count", 4, Condition::kClear},
                                         {"sum", 12, Condition::kFiring},
                                         {"days", 1, Condition::kFiring},
@@ -183,7 +260,8 @@ TEST_CASE("dropping: the value that is compared") {
       judge.Purchases(kDay0 + Days(7 * week + (item < 2 ? 0 : 3)) + Hours(item), 1, 10, item);
     }
   }
-  for (int item = 0; item < 4; ++item) judge.Purchases(kDay0 + Days(23) + Hours(item), 1, 3, std::min(item, 2));
+  for (int item = 0; item < 4; ++item)
+    judge.Purchases(kDay0 + Days(23) + Hours(item), 1, 3, std::min(item, 2));
   const Verdict verdict = judge();
   CHECK(verdict.value == row.window);
   CHECK(verdict.condition == row.condition);
@@ -208,8 +286,8 @@ TEST_CASE("dropping: minimum.baseline_count counts the baseline's events") {
   }
 }
 
-// Met when start(closing bucket) - start(bucket of the first event) reaches it: at the close of the day
-// that lies so many days after the first one.
+// Met when start(closing bucket) - start(bucket of the first event) reaches it: at the close of the
+// day that lies so many days after the first one.
 TEST_CASE("dropping: minimum.observed_for, to the day") {
   struct Row {
     const char* minimum;
@@ -220,7 +298,8 @@ TEST_CASE("dropping: minimum.observed_for, to the day") {
   const Row row = GENERATE(values<Row>({
       {"observed_for: 28d", "2026-01-05T00:00:00Z", "UTC", "2026-02-03T00:00:00Z"},
       {"observed_for: 28d", "2026-01-05T23:59:59Z", "UTC", "2026-02-03T00:00:00Z"},
-      {"baseline_count: 1", "2026-01-05T09:00:00Z", "UTC", "2026-02-03T00:00:00Z"},  // default: window + baseline
+      {"baseline_count: 1", "2026-01-05T09:00:00Z", "UTC",
+       "2026-02-03T00:00:00Z"},  // default: window + baseline
       {"observed_for: 0s", "2026-01-05T09:00:00Z", "UTC", "2026-01-06T00:00:00Z"},
       {"observed_for: 1d", "2026-01-05T09:00:00Z", "UTC", "2026-01-07T00:00:00Z"},
       {"observed_for: 36h", "2026-01-05T09:00:00Z", "UTC", "2026-01-08T00:00:00Z"},
@@ -229,21 +308,30 @@ TEST_CASE("dropping: minimum.observed_for, to the day") {
       {"observed_for: 28d", "2026-10-10T09:00:00Z", "Europe/Berlin", "2026-11-07T23:00:00Z"},
   }));
   CAPTURE(row.minimum, row.first, row.zone);
-  const auto rules = RulesOf(fmt::format("time: {{zone: {}}}\n", row.zone) +
-                             RuleText(fmt::format("window: 7d, ratio: 0.5, minimum: {{{}{}}}", row.minimum,
-                                                  std::string_view(row.minimum).starts_with("baseline") ? "" : ", baseline_count: 1")));
+  const auto rules = RulesOf(
+      fmt::format("time: {{zone: {}}}\n", row.zone) +
+      RuleText(fmt::format(
+          "window: 7d, ratio: 0.5, minimum: {{{}{}}}", row.minimum,
+          std::string_view(row.minimum).starts_with("baseline") ? "" : ", baseline_count: 1")));
   const EventTime edge = At(row.first_sufficient_close);
   std::vector<MeasureState> measures(rules->measures.size());
   const LifecycleState life;
   Calendar calendar = rules->calendar;
-  Apply(rules->measures[0], calendar, EventOf(*rules, At(row.first), R"("type":"purchase")"), At(row.first), &measures[0]);
+  Apply(rules->measures[0], calendar, EventOf(*rules, At(row.first), R"("type":"purchase")"),
+        At(row.first), &measures[0]);
   // Something for the baseline, wherever it lies at the edge.
   const EventTime in_baseline = std::max(At(row.first), edge - Days(8));
-  Apply(rules->measures[0], calendar, EventOf(*rules, in_baseline, R"("type":"purchase")"), in_baseline, &measures[0]);
+  Apply(rules->measures[0], calendar, EventOf(*rules, in_baseline, R"("type":"purchase")"),
+        in_baseline, &measures[0]);
   const auto reason_at = [&](EventTime now) {
     std::vector<Verdict> verdicts;
-    rules->rules[0].detector.evaluate({.measure_defs = rules->measures, .measures = measures, .calendar = calendar,
-                                       .lifecycle = life, .now = now, .open = {}}, &verdicts);
+    rules->rules[0].detector.evaluate({.measure_defs = rules->measures,
+                                       .measures = measures,
+                                       .calendar = calendar,
+                                       .lifecycle = life,
+                                       .now = now,
+                                       .open = {}},
+                                      &verdicts);
     return verdicts.at(0).reason;
   };
   const EventTime day_before = calendar.DayStart(calendar.DayOf(edge) - 1);
@@ -256,7 +344,8 @@ TEST_CASE("dropping: minimum.observed_for, to the day") {
   }
 }
 
-// P(X <= k) with exact fractions (Python): sum(comb(n, i) * p**i * (1 - p)**(n - i) for i in range(k + 1))
+// P(X <= k) with exact fractions (Python): sum(comb(n, i) * p**i * (1 - p)**(n - i) for i in
+// range(k + 1))
 TEST_CASE("dropping: p-values, and the threshold that they are held against") {
   struct Row {
     int k;
@@ -273,11 +362,14 @@ TEST_CASE("dropping: p-values, and the threshold that they are held against") {
                                         {3, 12, 1, 0.0175781},
                                         {1, 60, 12, 0.0460949}}));
   CAPTURE(row.k, row.baseline, row.periods);
-  REQUIRE(static_cast<double>(BinomialSum(row.k, row.k + row.baseline, 1.0L / (1 + row.periods))) == Approx(row.p).epsilon(1e-5));
+  REQUIRE(static_cast<double>(BinomialSum(row.k, row.k + row.baseline, 1.0L / (1 + row.periods))) ==
+          Approx(row.p).epsilon(1e-5));
   // Just above and just below p.
   for (const double slack : {1.00001, 0.99999}) {
-    Judge judge(fmt::format("window: 7d, p_value: {}, baseline: {{periods: {}}}, minimum: {{baseline_count: 1, observed_for: 7d}}",
-                            row.p * slack, row.periods));
+    Judge judge(
+        fmt::format("window: 7d, p_value: {}, baseline: {{periods: {}}}, minimum: "
+                    "{{baseline_count: 1, observed_for: 7d}}",
+                    row.p * slack, row.periods));
     judge.Purchases(kDay0 + Days(14), row.baseline);
     judge.Purchases(kDay0 + Days(27), row.k);
     CHECK(judge().condition == (slack > 1 ? Condition::kFiring : Condition::kClear));
@@ -288,15 +380,20 @@ TEST_CASE("dropping: p-values, and the threshold that they are held against") {
 TEST_CASE("dropping: p-values equal the sums of binomial terms") {
   for (int periods = 1; periods <= 6; ++periods) {
     for (const int baseline : {1, 2, 5, 13, 40, 121, 400}) {
-      Judge judge(fmt::format("window: 7d, p_value: 0.5, baseline: {{periods: {}}}, minimum: {{baseline_count: 1, observed_for: 7d}}", periods));
+      Judge judge(
+          fmt::format("window: 7d, p_value: 0.5, baseline: {{periods: {}}}, minimum: "
+                      "{{baseline_count: 1, observed_for: 7d}}",
+                      periods));
       judge.Purchases(kDay0 + Days(14), baseline);
       for (int k = 0; k <= 40; ++k) {
         CAPTURE(periods, baseline, k);
-        const double expected = static_cast<double>(BinomialSum(k, k + baseline, 1.0L / (1 + periods)));
+        const double expected =
+            static_cast<double>(BinomialSum(k, k + baseline, 1.0L / (1 + periods)));
         const Verdict verdict = judge();
         const double p = judge.evidence["p_value"].get<double>();
         if (std::abs(p / expected - 1) > 1e-5) CHECK(p == Approx(expected).epsilon(1e-5));
-        if (std::abs(expected - 0.5) > 1e-9) CHECK((verdict.condition == Condition::kFiring) == (expected <= 0.5));
+        if (std::abs(expected - 0.5) > 1e-9)
+          CHECK((verdict.condition == Condition::kFiring) == (expected <= 0.5));
         judge.Purchases(kDay0 + Days(27), 1);
       }
     }
@@ -309,10 +406,14 @@ TEST_CASE("dropping: ratio and p-value must both hold") {
     const char* thresholds;
     bool fires;
   };
-  const Row row = GENERATE(values<Row>({{"ratio: 0.5, p_value: 0.01", true}, {"ratio: 0.11, p_value: 0.01", false},
-                                        {"ratio: 0.5, p_value: 0.005", false}, {"p_value: 0.01", true}, {"ratio: 0.12", true}}));
+  const Row row = GENERATE(values<Row>({{"ratio: 0.5, p_value: 0.01", true},
+                                        {"ratio: 0.11, p_value: 0.01", false},
+                                        {"ratio: 0.5, p_value: 0.005", false},
+                                        {"p_value: 0.01", true},
+                                        {"ratio: 0.12", true}}));
   CAPTURE(row.thresholds);
-  Judge judge(fmt::format("window: 7d, {}, minimum: {{baseline_count: 1, observed_for: 7d}}", row.thresholds));
+  Judge judge(fmt::format("window: 7d, {}, minimum: {{baseline_count: 1, observed_for: 7d}}",
+                          row.thresholds));
   judge.Weeks({9, 8, 8, 1});
   CHECK((judge().condition == Condition::kFiring) == row.fires);
 }
@@ -349,7 +450,9 @@ TEST_CASE("dropping: hysteresis, and why an episode ends") {
       {{2, 2, 3, 4}, 5, true, Condition::kClear, Reason::kCorrected},
   }));
   CAPTURE(row.weeks, row.late);
-  Judge judge("window: 7d, ratio: 0.5, resolve: {ratio: 0.8}, minimum: {baseline_count: 4, observed_for: 28d}");
+  Judge judge(
+      "window: 7d, ratio: 0.5, resolve: {ratio: 0.8}, minimum: {baseline_count: 4, observed_for: "
+      "28d}");
   judge.Weeks(row.weeks);
   const Verdict verdict = judge(kDay0 + Days(28), {Firing(row.value_at_crossing)}, row.late);
   CHECK(verdict.condition == row.condition);
@@ -358,13 +461,16 @@ TEST_CASE("dropping: hysteresis, and why an episode ends") {
 
 TEST_CASE("dropping: a p-value of its own for the end") {
   // 2 of 22: p = 0.04.
-  Judge judge("window: 7d, p_value: 0.01, resolve: {p_value: 0.05}, minimum: {baseline_count: 4, observed_for: 28d}");
+  Judge judge(
+      "window: 7d, p_value: 0.01, resolve: {p_value: 0.05}, minimum: {baseline_count: 4, "
+      "observed_for: 28d}");
   judge.Weeks({8, 7, 7, 2});
   CHECK(judge().condition == Condition::kClear);
   CHECK(judge(kDay0 + Days(28), {Firing(0)}).condition == Condition::kFiring);
 }
 
-TEST_CASE("dropping: too little to judge keeps an episode until the window rises above the crossing's") {
+TEST_CASE(
+    "dropping: too little to judge keeps an episode until the window rises above the crossing's") {
   struct Row {
     int window;
     bool late;
@@ -388,10 +494,12 @@ TEST_CASE("dropping: too little to judge keeps an episode until the window rises
 }
 
 TEST_CASE("dropping: a customer who has left does not flap") {
-  OneCustomer customer(RuleText("window: 7d, ratio: 0.5, minimum: {baseline_count: 8, observed_for: 28d}"));
+  OneCustomer customer(
+      RuleText("window: 7d, ratio: 0.5, minimum: {baseline_count: 8, observed_for: 28d}"));
   for (int day = 0; day < 40; ++day) customer.Purchase(kDay0 + Days(day) + Hours(9));
   customer.AdvanceTo(kDay0 + Days(1000));
-  // One purchase a day up to day 39. At the close of day 42 the window holds three and a half of seven.
+  // One purchase a day up to day 39. At the close of day 42 the window holds three and a half of
+  // seven.
   CHECK(customer.Take() == Lines{"2026-02-18T00:00:00Z r firing below_baseline"});
   // The first purchase ever since: the window, now 1, rises above nothing until it passes 3.
   customer.Purchase(kDay0 + Days(1000));
@@ -403,7 +511,8 @@ TEST_CASE("dropping: a customer who has left does not flap") {
 }
 
 TEST_CASE("dropping: a late event that fills the window corrects") {
-  OneCustomer customer(RuleText("window: 7d, ratio: 0.5, minimum: {baseline_count: 8, observed_for: 28d}"));
+  OneCustomer customer(
+      RuleText("window: 7d, ratio: 0.5, minimum: {baseline_count: 8, observed_for: 28d}"));
   for (int day = 0; day < 30; ++day) customer.Purchase(kDay0 + Days(day) + Hours(9));
   customer.AdvanceTo(kDay0 + Days(35));
   CHECK(customer.Take() == Lines{"2026-02-08T00:00:00Z r firing below_baseline"});
@@ -414,7 +523,8 @@ TEST_CASE("dropping: a late event that fills the window corrects") {
 
 TEST_CASE("dropping: a refund that undoes an alert corrects it") {
   // Money: three weeks of 100, and a week of 40. Then 60 of the baseline are given back.
-  OneCustomer customer(RuleText("value: sum, window: 7d, ratio: 0.5, minimum: {baseline_count: 1, observed_for: 7d}"));
+  OneCustomer customer(RuleText(
+      "value: sum, window: 7d, ratio: 0.5, minimum: {baseline_count: 1, observed_for: 7d}"));
   for (int week = 0; week < 3; ++week) customer.Purchase(kDay0 + Days(7 * week), 100);
   customer.Purchase(kDay0 + Days(21), 40);
   customer.AdvanceTo(kDay0 + Days(28));
@@ -428,25 +538,31 @@ TEST_CASE("dropping: a refund that undoes an alert corrects it") {
 }
 
 TEST_CASE("dropping: the alert's numbers") {
-  OneCustomer customer(RuleText("window: 7d, ratio: 0.5, p_value: 0.01, minimum: {baseline_count: 20, observed_for: 28d}"));
+  OneCustomer customer(RuleText(
+      "window: 7d, ratio: 0.5, p_value: 0.01, minimum: {baseline_count: 20, observed_for: 28d}"));
   customer.Purchase(kDay0 - Days(30), 1);
   for (int week = 0; week < 3; ++week) {
-    for (int i = 0; i < (week == 0 ? 9 : 8); ++i) customer.Purchase(kDay0 + Days(7 * week) + Hours(i), 20);
+    for (int i = 0; i < (week == 0 ? 9 : 8); ++i)
+      customer.Purchase(kDay0 + Days(7 * week) + Hours(i), 20);
   }
   customer.Purchase(kDay0 + Days(21), 20);
   customer.AdvanceTo(kDay0 + Days(28));
   REQUIRE(customer.Take() == Lines{"2026-01-27T00:00:00Z r firing below_baseline"});
   const nlohmann::json data = customer.taken[0]["data"];
-  CHECK(data["observed"] == nlohmann::json::parse(R"({"measure":"m","window":"7d","count":1,"sum":20.0})"));
-  CHECK(data["baseline"] == nlohmann::json::parse(
-                                R"({"window":"21d","periods":3,"count":25,"sum":500.0,"per_period":{"count":8.33333,"sum":166.667}})"));
+  CHECK(data["observed"] ==
+        nlohmann::json::parse(R"({"measure":"m","window":"7d","count":1,"sum":20.0})"));
+  CHECK(
+      data["baseline"] ==
+      nlohmann::json::parse(
+          R"({"window":"21d","periods":3,"count":25,"sum":500.0,"per_period":{"count":8.33333,"sum":166.667}})"));
   CHECK(data["ratio"] == 0.12);
   CHECK(data["threshold"] == nlohmann::json::parse(R"({"ratio":0.5,"p_value":0.01})"));
   CHECK(data["p_value"] == 0.00545594);
 }
 
 TEST_CASE("dropping: the numbers are those at the crossing, however long it is held") {
-  OneCustomer customer(RuleText("window: 7d, ratio: 0.5, hold: 2d, minimum: {baseline_count: 8, observed_for: 28d}"));
+  OneCustomer customer(RuleText(
+      "window: 7d, ratio: 0.5, hold: 2d, minimum: {baseline_count: 8, observed_for: 28d}"));
   for (int day = 0; day < 40; ++day) customer.Purchase(kDay0 + Days(day) + Hours(9));
   customer.AdvanceTo(kDay0 + Days(60));
   REQUIRE(customer.Take() == Lines{"2026-02-20T00:00:00Z r firing below_baseline"});
@@ -460,7 +576,9 @@ TEST_CASE("dropping: deadlines miss nothing that judging at every close sees") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
   const auto chance = [&](double p) { return std::bernoulli_distribution(p)(random); };
   size_t alerts = 0;
   for (int round = 0; round < 400; ++round) {
@@ -471,15 +589,17 @@ TEST_CASE("dropping: deadlines miss nothing that judging at every close sees") {
     const bool hourly = chance(0.5);
     const int width = pick(1, 6);
     const int periods = pick(1, 4);
-    std::string fields = fmt::format("value: {}, window: {}{}, baseline: {{periods: {}, compare: {}}}", value, width,
-                                     hourly ? "h" : "d", periods, kCompares[pick(0, 2)]);
+    std::string fields =
+        fmt::format("value: {}, window: {}{}, baseline: {{periods: {}, compare: {}}}", value, width,
+                    hourly ? "h" : "d", periods, kCompares[pick(0, 2)]);
     const bool p_value = value == kValues[0] && chance(0.5);
     if (p_value) fields += fmt::format(", p_value: 0.{}", pick(1, 9));
     const int ratio = !p_value || chance(0.5) ? pick(1, 9) : 0;
     if (ratio > 0) fields += fmt::format(", ratio: 0.{}", ratio);
     std::string resolve;
     if (ratio > 0 && chance(0.4)) resolve += fmt::format("ratio: 0.{}", pick(ratio, 9));
-    if (chance(0.3)) resolve += fmt::format("{}hold: {}h", resolve.empty() ? "" : ", ", pick(0, 100));
+    if (chance(0.3))
+      resolve += fmt::format("{}hold: {}h", resolve.empty() ? "" : ", ", pick(0, 100));
     if (!resolve.empty()) fields += ", resolve: {" + resolve + "}";
     std::string minimum = fmt::format("baseline_count: {}", pick(1, 12));
     if (chance(0.6)) minimum += fmt::format(", observed_for: {}h", pick(0, hourly ? 40 : 500));
@@ -487,9 +607,11 @@ TEST_CASE("dropping: deadlines miss nothing that judging at every close sees") {
     if (chance(0.3)) fields += fmt::format(", hold: {}h", pick(1, hourly ? 12 : 200));
     if (chance(0.3)) fields += fmt::format(", cooldown: {}h", pick(1, hourly ? 30 : 300));
     if (chance(0.1)) fields += ", reentry: once";
-    const std::string yaml = fmt::format("time: {{zone: {}}}\n", kZones[pick(0, 2)]) +
-                             RuleText(fields, fmt::format("{{type: purchase, sum: amount, distinct: item, resolution: {}}}",
-                                                          hourly ? "1h" : "1d"));
+    const std::string yaml =
+        fmt::format("time: {{zone: {}}}\n", kZones[pick(0, 2)]) +
+        RuleText(fields,
+                 fmt::format("{{type: purchase, sum: amount, distinct: item, resolution: {}}}",
+                             hourly ? "1h" : "1d"));
     CAPTURE(round, yaml);
     OneCustomer sparse(yaml);
     OneCustomer dense(yaml);
@@ -499,7 +621,8 @@ TEST_CASE("dropping: deadlines miss nothing that judging at every close sees") {
     // Every close up to `t`, whether anybody asked or not.
     const auto advance_dense = [&](EventTime t) {
       while (dense.now != EventTime::Min()) {
-        const EventTime close = BucketStart(resolution, calendar, BucketOf(resolution, calendar, dense.now) + 1);
+        const EventTime close =
+            BucketStart(resolution, calendar, BucketOf(resolution, calendar, dense.now) + 1);
         if (close > t) break;
         dense.AdvanceTo(close);
         dense.evaluator.OnRulesChanged("c42", close, close, &dense.state, &dense.alerts);
@@ -513,10 +636,12 @@ TEST_CASE("dropping: deadlines miss nothing that judging at every close sees") {
     double pace = 1;
     for (int i = 0; i < 80; ++i) {
       if (chance(0.1)) pace = std::exp(std::uniform_real_distribution<double>(-2.5, 2)(random));
-      now = now + Ms(static_cast<int64_t>(std::exponential_distribution<double>(1 / pace)(random) * static_cast<double>(unit_ms)));
+      now = now + Ms(static_cast<int64_t>(std::exponential_distribution<double>(1 / pace)(random) *
+                                          static_cast<double>(unit_ms)));
       const bool late = chance(0.1);
       const EventTime at = late ? now - Ms(pick(0, 3 * width) * unit_ms) : now;
-      const std::string event = fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{}}})", chance(0.05) ? "refund" : "purchase",
+      const std::string event = fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{}}})",
+                                            chance(0.05) ? "refund" : "purchase",
                                             pick(negative_amounts ? -20 : 0, 20), pick(0, 4));
       const std::string id = fmt::format("e{}", i);
       advance_dense(now);

@@ -1,4 +1,5 @@
-// One customer's events and deadlines on their way through measures, life cycle, detectors and policy.
+// One customer's events and deadlines on their way through measures, life cycle, detectors and
+// policy.
 #include "shard/evaluator.h"
 
 #include <map>
@@ -28,13 +29,17 @@ std::string BytesOf(const OneCustomer& customer) {
 
 // A rule set whose only rule is a detector made by the test.
 struct Custom {
-  explicit Custom(std::function<EventTime(const Subject&, std::vector<Verdict>*)> evaluate, Policy policy = {}) {
+  explicit Custom(std::function<EventTime(const Subject&, std::vector<Verdict>*)> evaluate,
+                  Policy policy = {}) {
     auto set = std::make_shared<RuleSet>(*RulesOf("measures: {m: {type: purchase}}"));
     Rule& rule = set->rules.emplace_back();
-    rule.info = {.id = "custom", .detector = "custom", .severity = "info", .action = "none", .version = "1"};
+    rule.info = {
+        .id = "custom", .detector = "custom", .severity = "info", .action = "none", .version = "1"};
     rule.policy = policy;
     rule.detector.evaluate = std::move(evaluate);
-    rule.detector.explain = [](const Subject&, const Verdict& verdict) { return nlohmann::ordered_json{{"value", verdict.value}}; };
+    rule.detector.explain = [](const Subject&, const Verdict& verdict) {
+      return nlohmann::ordered_json{{"value", verdict.value}};
+    };
     rule.detector.measures = {0};
     rules = set;
     evaluator = std::make_unique<Evaluator>(*rules);
@@ -70,10 +75,16 @@ struct Custom {
 };
 
 Verdict Firing(std::string key, EventTime since) {
-  return {.key = std::move(key), .condition = Condition::kFiring, .reason = Reason::kBelowBaseline, .since = since};
+  return {.key = std::move(key),
+          .condition = Condition::kFiring,
+          .reason = Reason::kBelowBaseline,
+          .since = since};
 }
 Verdict Clear(std::string key, EventTime since) {
-  return {.key = std::move(key), .condition = Condition::kClear, .reason = Reason::kRecovered, .since = since};
+  return {.key = std::move(key),
+          .condition = Condition::kClear,
+          .reason = Reason::kRecovered,
+          .since = since};
 }
 
 }  // namespace
@@ -83,7 +94,8 @@ TEST_CASE("evaluator: a repeated event id changes nothing at all") {
   customer.On(kT, R"("type":"purchase","amount":5)", "same");
   customer.Purchase(kT + Days(1));
   const std::string before = BytesOf(customer);
-  const EventEffect effect = customer.On(kT + Days(1) + Hours(1), R"("type":"purchase","amount":7)", "same");
+  const EventEffect effect =
+      customer.On(kT + Days(1) + Hours(1), R"("type":"purchase","amount":7)", "same");
   CHECK(effect.duplicate);
   CHECK(BytesOf(customer) == before);
   CHECK(customer.Take() == Lines{});
@@ -92,7 +104,7 @@ TEST_CASE("evaluator: a repeated event id changes nothing at all") {
 TEST_CASE("evaluator: how many ids are remembered, and for how long") {
   struct Row {
     const char* dedupe;
-    int others;       // events between the two
+    int others;  // events between the two
     Duration apart;
     bool duplicate;
   };
@@ -116,8 +128,9 @@ TEST_CASE("evaluator: how many ids are remembered, and for how long") {
 }
 
 TEST_CASE("evaluator: what an event did is told for counting") {
-  OneCustomer customer("measures: {m: {type: purchase, distinct: item}}\n"
-                       "rules: [{id: r, detector: dropping, measure: m, window: 2d, ratio: 0.5}]\n");
+  OneCustomer customer(
+      "measures: {m: {type: purchase, distinct: item}}\n"
+      "rules: [{id: r, detector: dropping, measure: m, window: 2d, ratio: 0.5}]\n");
   CHECK_FALSE(customer.Purchase(kT).late);
   CHECK_FALSE(customer.Purchase(kT).late);  // at T is in time
   CHECK(customer.Purchase(kT - Ms(1)).late);
@@ -129,7 +142,10 @@ TEST_CASE("evaluator: what an event did is told for counting") {
   bool saturated = false;
   for (int item = 0; item < 65; ++item) {
     CHECK_FALSE(saturated);
-    saturated = customer.On(kT + Days(31), fmt::format(R"("type":"purchase","properties":{{"item":{}}})", item)).distinct_saturated;
+    saturated =
+        customer
+            .On(kT + Days(31), fmt::format(R"("type":"purchase","properties":{{"item":{}}})", item))
+            .distinct_saturated;
   }
   CHECK(saturated);
 }
@@ -143,16 +159,21 @@ TEST_CASE("evaluator: first and last seen, by any event") {
   CHECK(customer.state.last_seen == kT + Days(3));
 }
 
-TEST_CASE("evaluator: the life cycle's pulse is that measure's events, refunds among them only if it counts them") {
+TEST_CASE(
+    "evaluator: the life cycle's pulse is that measure's events, refunds among them only if it "
+    "counts them") {
   struct Row {
     const char* types;
     const char* event;
     bool moves;
   };
-  const Row row = GENERATE(values<Row>({{"purchase", "purchase", true}, {"purchase", "login", false}, {"purchase", "refund", false},
+  const Row row = GENERATE(values<Row>({{"purchase", "purchase", true},
+                                        {"purchase", "login", false},
+                                        {"purchase", "refund", false},
                                         {"[purchase, refund]", "refund", true}}));
   CAPTURE(row.types, row.event);
-  OneCustomer customer(fmt::format("measures: {{m: {{type: {}, sum: amount}}}}\nlifecycle: {{measure: m}}\n", row.types));
+  OneCustomer customer(fmt::format(
+      "measures: {{m: {{type: {}, sum: amount}}}}\nlifecycle: {{measure: m}}\n", row.types));
   customer.On(kT, fmt::format(R"("type":"{}","amount":3)", row.event));
   CHECK((customer.state.lifecycle.activity == Activity::kNew) == row.moves);
   CHECK((customer.state.Due() != EventTime::Never()) == row.moves);
@@ -169,18 +190,22 @@ rules:
 )");
   customer.Purchase(kT);
   customer.AdvanceTo(kT + Days(10));
-  CHECK(customer.Take() == Lines{"2026-03-11T09:00:00Z b firing silent_too_long", "2026-03-11T09:00:00Z a firing activity_changed",
+  CHECK(customer.Take() == Lines{"2026-03-11T09:00:00Z b firing silent_too_long",
+                                 "2026-03-11T09:00:00Z a firing activity_changed",
                                  "2026-03-11T09:00:00Z c firing silent_too_long"});
   for (const nlohmann::json& alert : customer.taken) {
-    CHECK(alert["data"]["customer"] ==
-          nlohmann::json::parse(R"({"activity":"at_risk","first_seen":"2026-03-01T09:00:00Z","last_seen":"2026-03-01T09:00:00Z"})"));
+    CHECK(
+        alert["data"]["customer"] ==
+        nlohmann::json::parse(
+            R"({"activity":"at_risk","first_seen":"2026-03-01T09:00:00Z","last_seen":"2026-03-01T09:00:00Z"})"));
   }
 }
 
 TEST_CASE("evaluator: late_by is how long after its time an alert was noticed") {
   OneCustomer customer(kPlain);
   customer.Purchase(kT);
-  customer.evaluator.OnTimer("c42", kT + Days(10), kT + Days(10) + Hours(3), &customer.state, &customer.alerts);
+  customer.evaluator.OnTimer("c42", kT + Days(10), kT + Days(10) + Hours(3), &customer.state,
+                             &customer.alerts);
   REQUIRE(customer.Take().size() == 1);
   CHECK(customer.taken[0]["data"]["late_by"] == "3h");
   // Noticed "before" it was due, by a clock that runs behind: not late.
@@ -209,12 +234,18 @@ TEST_CASE("evaluator: several episodes of one rule live side by side, by their k
 
 TEST_CASE("evaluator: equal edges within one evaluation are numbered") {
   Custom custom([&](const Subject& s, std::vector<Verdict>* verdicts) {
-    *verdicts = {Firing("", s.now), Clear("", s.now), Firing("", s.now), Clear("", s.now), Firing("", s.now)};
+    *verdicts = {Firing("", s.now), Clear("", s.now), Firing("", s.now), Clear("", s.now),
+                 Firing("", s.now)};
     return EventTime::Never();
   });
   CHECK(custom.On(kT) == Lines{" firing", " resolved", " firing", " resolved", " firing"});
   CHECK(std::set<std::string>(custom.ids.begin(), custom.ids.end()).size() == 5);
-  AlertEdge edge{.app = "heartbeatd", .rule = custom.rules->rules[0].info, .customer = "c42", .starts_at = kT, .time = kT, .n = 2};
+  AlertEdge edge{.app = "heartbeatd",
+                 .rule = custom.rules->rules[0].info,
+                 .customer = "c42",
+                 .starts_at = kT,
+                 .time = kT,
+                 .n = 2};
   CHECK(custom.ids[4] == AlertId(edge));
   edge.n = 0;
   CHECK(custom.ids[0] == AlertId(edge));
@@ -222,14 +253,17 @@ TEST_CASE("evaluator: equal edges within one evaluation are numbered") {
 
 TEST_CASE("evaluator: a detector's memory is kept, and it is told what is open") {
   std::vector<std::string> seen;
-  Custom custom([&](const Subject& s, std::vector<Verdict>* verdicts) {
-    std::string open;
-    for (const OpenEpisode& episode : s.open) open += fmt::format("{}{}", episode.firing ? "firing:" : "pending:", episode.key);
-    seen.push_back(*s.memory + "|" + open);
-    *s.memory += "x";
-    *verdicts = {Firing("k", kT)};
-    return EventTime::Never();
-  }, {.hold = Hours(2)});
+  Custom custom(
+      [&](const Subject& s, std::vector<Verdict>* verdicts) {
+        std::string open;
+        for (const OpenEpisode& episode : s.open)
+          open += fmt::format("{}{}", episode.firing ? "firing:" : "pending:", episode.key);
+        seen.push_back(*s.memory + "|" + open);
+        *s.memory += "x";
+        *verdicts = {Firing("k", kT)};
+        return EventTime::Never();
+      },
+      {.hold = Hours(2)});
   custom.On(kT);
   custom.On(kT + Hours(1));
   custom.On(kT + Hours(2));
@@ -264,12 +298,18 @@ TEST_CASE("evaluator: a rule is looked at when its measure is touched, and at it
 }
 
 TEST_CASE("evaluator: after a change of the rules every rule is judged on what is known") {
-  const char* const measures = "measures: {m: {type: purchase}}\nlifecycle: {measure: m, at_risk: {after: 100d}, dormant: {after: 200d}, lost: {after: 300d}}\n";
-  OneCustomer before(std::string(measures) + "rules: [{id: old, detector: silence, measure: m, after: 30d, minimum: {days: 1}}]\n");
+  const char* const measures =
+      "measures: {m: {type: purchase}}\nlifecycle: {measure: m, at_risk: {after: 100d}, dormant: "
+      "{after: 200d}, lost: {after: 300d}}\n";
+  OneCustomer before(
+      std::string(measures) +
+      "rules: [{id: old, detector: silence, measure: m, after: 30d, minimum: {days: 1}}]\n");
   before.Purchase(kT);
   before.AdvanceTo(kT + Days(12));
-  OneCustomer after(std::string(measures) + "rules: [{id: new, detector: silence, measure: m, after: 10d, minimum: {days: 1}},\n"
-                                            "        {id: later, detector: silence, measure: m, after: 20d, minimum: {days: 1}}]\n");
+  OneCustomer after(
+      std::string(measures) +
+      "rules: [{id: new, detector: silence, measure: m, after: 10d, minimum: {days: 1}},\n"
+      "        {id: later, detector: silence, measure: m, after: 20d, minimum: {days: 1}}]\n");
   CustomerCodec old_codec(*before.rules);
   CustomerCodec new_codec(*after.rules);
   std::string bytes;
@@ -289,7 +329,9 @@ TEST_CASE("evaluator: the alerts do not depend on how often somebody looks") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
   const auto chance = [&](double p) { return std::bernoulli_distribution(p)(random); };
   const auto policy = [&] {
     std::string out;
@@ -302,17 +344,28 @@ TEST_CASE("evaluator: the alerts do not depend on how often somebody looks") {
   };
   size_t alerts = 0;
   for (int round = 0; round < 150; ++round) {
-    std::string yaml = fmt::format("time: {{zone: {}}}\nmeasures: {{m: {{type: purchase, sum: amount, population_gap: {}d}}}}\n",
-                                   chance(0.5) ? "UTC" : "America/New_York", pick(1, 20));
+    std::string yaml = fmt::format(
+        "time: {{zone: {}}}\nmeasures: {{m: {{type: purchase, sum: amount, population_gap: "
+        "{}d}}}}\n",
+        chance(0.5) ? "UTC" : "America/New_York", pick(1, 20));
     yaml += fmt::format("lifecycle: {{population_gap: {}d}}\nrules:\n", pick(1, 20));
-    yaml += fmt::format("  - {{id: silence, detector: silence, measure: m, false_alerts: 0.{}, minimum: {{days: {}}}{}}}\n", pick(1, 9), pick(1, 5), policy());
-    yaml += fmt::format("  - {{id: after, detector: silence, measure: m, after: {}h{}}}\n", pick(10, 900), policy());
+    yaml += fmt::format(
+        "  - {{id: silence, detector: silence, measure: m, false_alerts: 0.{}, minimum: {{days: "
+        "{}}}{}}}\n",
+        pick(1, 9), pick(1, 5), policy());
+    yaml += fmt::format("  - {{id: after, detector: silence, measure: m, after: {}h{}}}\n",
+                        pick(10, 900), policy());
     yaml += fmt::format("  - {{id: life, detector: transition, of: activity{}}}\n", policy());
-    yaml += fmt::format("  - {{id: drop, detector: dropping, measure: m, window: {}d, ratio: 0.{}, minimum: {{baseline_count: {}}}{}}}\n", pick(1, 7), pick(1, 9), pick(1, 8), policy());
+    yaml += fmt::format(
+        "  - {{id: drop, detector: dropping, measure: m, window: {}d, ratio: 0.{}, minimum: "
+        "{{baseline_count: {}}}{}}}\n",
+        pick(1, 7), pick(1, 9), pick(1, 8), policy());
     CAPTURE(round, yaml);
     OneCustomer sparse(yaml);
     OneCustomer dense(yaml);
-    const auto look = [&] { dense.evaluator.OnRulesChanged("c42", dense.now, dense.now, &dense.state, &dense.alerts); };
+    const auto look = [&] {
+      dense.evaluator.OnRulesChanged("c42", dense.now, dense.now, &dense.state, &dense.alerts);
+    };
     const auto advance_dense = [&](EventTime t) {
       while (dense.now != EventTime::Min() && dense.now + Hours(7) < t) {
         dense.AdvanceTo(dense.now + Hours(7));
@@ -324,9 +377,11 @@ TEST_CASE("evaluator: the alerts do not depend on how often somebody looks") {
     double pace_hours = 24;
     for (int i = 0; i < 60; ++i) {
       if (chance(0.2)) pace_hours = std::exp(std::uniform_real_distribution<double>(0, 7)(random));
-      now = now + Ms(static_cast<int64_t>(std::exponential_distribution<double>(1 / pace_hours)(random) * 3.6e6));
+      now = now + Ms(static_cast<int64_t>(
+                      std::exponential_distribution<double>(1 / pace_hours)(random) * 3.6e6));
       const EventTime at = chance(0.15) ? now - Hours(pick(1, 1000)) : now;
-      const std::string event = fmt::format(R"("type":"{}","amount":{})", chance(0.1) ? "refund" : "purchase", pick(0, 9));
+      const std::string event = fmt::format(R"("type":"{}","amount":{})",
+                                            chance(0.1) ? "refund" : "purchase", pick(0, 9));
       for (OneCustomer* customer : {&sparse, &dense}) {
         customer == &dense ? advance_dense(now) : sparse.AdvanceTo(now);
         customer->On(at, event, fmt::format("e{}", i));

@@ -1,4 +1,5 @@
-// What the tests of measures, detectors and shards begin with: times, rule sets and events from text.
+// What the tests of measures, detectors and shards begin with: times, rule sets and events from
+// text.
 #pragma once
 
 #include <fmt/format.h>
@@ -40,10 +41,13 @@ inline std::shared_ptr<const RuleSet> RulesOf(const std::string& yaml) {
 
 // An event from the text of its JSON fields: `"type":"purchase","amount":5`. Customer, id and time
 // are filled in.
-inline std::string JsonOf(std::string_view customer, std::string_view id, EventTime at, std::string_view fields) {
-  return fmt::format(R"({{"event_id":"{}","customer_id":"{}","timestamp":{},{}}})", id, customer, at.ms(), fields);
+inline std::string JsonOf(std::string_view customer, std::string_view id, EventTime at,
+                          std::string_view fields) {
+  return fmt::format(R"({{"event_id":"{}","customer_id":"{}","timestamp":{},{}}})", id, customer,
+                     at.ms(), fields);
 }
-inline Event EventOf(const RuleSet& rules, EventTime at, std::string_view fields, std::string_view id = "e") {
+inline Event EventOf(const RuleSet& rules, EventTime at, std::string_view fields,
+                     std::string_view id = "e") {
   FlatDecoder decoder(rules.schema, rules.currency);
   Event event;
   const std::string json = JsonOf("c", id, at, fields);
@@ -59,7 +63,8 @@ template <>
 struct StringMaker<heartbeatd::EventTime> {
   static std::string convert(heartbeatd::EventTime t) {
     if (t == heartbeatd::EventTime::Min()) return "min";
-    if (t < heartbeatd::kEventTimeMin || (t > heartbeatd::kEventTimeMax && t != heartbeatd::EventTime::Never()))
+    if (t < heartbeatd::kEventTimeMin ||
+        (t > heartbeatd::kEventTimeMax && t != heartbeatd::EventTime::Never()))
       return fmt::format("{} ms", t.ms());
     return heartbeatd::FormatRfc3339(t);
   }
@@ -76,9 +81,12 @@ template <>
 struct StringMaker<heartbeatd::Condition> {
   static std::string convert(heartbeatd::Condition c) {
     switch (c) {
-      case heartbeatd::Condition::kInsufficient: return "insufficient";
-      case heartbeatd::Condition::kClear: return "clear";
-      case heartbeatd::Condition::kFiring: return "firing";
+      case heartbeatd::Condition::kInsufficient:
+        return "insufficient";
+      case heartbeatd::Condition::kClear:
+        return "clear";
+      case heartbeatd::Condition::kFiring:
+        return "firing";
     }
     return "?";
   }

@@ -16,10 +16,12 @@ constexpr WallTime kNow(1'800'000'000'000);
 // Keeps the payloads that the intake's records point to.
 struct Input {
   explicit Input(size_t topics, std::vector<int64_t> next = {})
-      : rules(RulesOf("measures: {m: {type: purchase}}")), intake(rules->schema, {}, next.empty() ? std::vector<int64_t>(topics, 0) : next) {}
+      : rules(RulesOf("measures: {m: {type: purchase}}")),
+        intake(rules->schema, {}, next.empty() ? std::vector<int64_t>(topics, 0) : next) {}
 
   void Offer(size_t topic, int64_t offset, EventTime at, WallTime now = kNow) {
-    Raw(topic, offset, JsonOf("c", fmt::format("{}-{}", topic, offset), at, R"("type":"purchase")"), now);
+    Raw(topic, offset, JsonOf("c", fmt::format("{}-{}", topic, offset), at, R"("type":"purchase")"),
+        now);
   }
   void Raw(size_t topic, int64_t offset, std::string payload, WallTime now = kNow) {
     payloads.push_back(std::move(payload));
@@ -167,7 +169,8 @@ TEST_CASE("intake: a partner that stays silent is waited for up to a bound") {
   const std::string payload = JsonOf("c", "e", kT, R"("type":"purchase")");
   input.payloads.push_back(payload);
   for (size_t i = 0; i < Intake::kBufferedMax - 1; ++i) {
-    input.intake.Offer(0, InputRecord{.offset = static_cast<int64_t>(i), .payload = input.payloads.back()}, kNow);
+    input.intake.Offer(
+        0, InputRecord{.offset = static_cast<int64_t>(i), .payload = input.payloads.back()}, kNow);
   }
   CHECK(input.intake.Head() == nullptr);
   CHECK(input.intake.overflows() == 0);
@@ -185,7 +188,8 @@ TEST_CASE("intake: any arrival order of sorted topics gives one order") {
     std::vector<std::vector<EventTime>> topics(3);
     for (auto& topic : topics) {
       EventTime t = kT;
-      for (size_t n = random() % 60; n > 0; --n) topic.push_back(t = t + Ms(static_cast<int64_t>(random() % 50)));
+      for (size_t n = random() % 60; n > 0; --n)
+        topic.push_back(t = t + Ms(static_cast<int64_t>(random() % 50)));
     }
     Input input(3);
     std::vector<size_t> arrived(3, 0);
@@ -201,14 +205,17 @@ TEST_CASE("intake: any arrival order of sorted topics gives one order") {
       now = now + Ms(1);
       const size_t topic = random() % 3;
       if (arrived[topic] < topics[topic].size()) {
-        input.Offer(topic, static_cast<int64_t>(arrived[topic]), topics[topic][arrived[topic]], now);
+        input.Offer(topic, static_cast<int64_t>(arrived[topic]), topics[topic][arrived[topic]],
+                    now);
         ++arrived[topic];
       }
       // The broker's answer is the truth: everything exists from the beginning.
-      if (random() % 5 == 0) input.intake.OnConfirmedEnd(topic, static_cast<int64_t>(topics[topic].size()), now);
+      if (random() % 5 == 0)
+        input.intake.OnConfirmedEnd(topic, static_cast<int64_t>(topics[topic].size()), now);
       if (random() % 3 == 0) take();
     }
-    for (size_t topic = 0; topic < 3; ++topic) input.intake.OnConfirmedEnd(topic, static_cast<int64_t>(topics[topic].size()), now);
+    for (size_t topic = 0; topic < 3; ++topic)
+      input.intake.OnConfirmedEnd(topic, static_cast<int64_t>(topics[topic].size()), now);
     take();
     CAPTURE(round);
     CHECK(order.size() == topics[0].size() + topics[1].size() + topics[2].size());

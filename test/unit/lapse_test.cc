@@ -17,8 +17,10 @@ Cadence CadenceOf(double x, double s) { return {.days = 5, .last_day = 100, .x =
 // The score again, from the formula and nothing else, in more digits than a double has.
 long double ScoreByHand(const Cadence& c, double m0, long double t) {
   const long double b = static_cast<long double>(m0) + c.s;
-  const long double m = (2 * static_cast<long double>(m0) + c.s) / (2 + static_cast<long double>(c.x));
-  return (1 + static_cast<long double>(c.x)) * log10l(1 + t / b) + log10l(std::max(0.5L, std::min(t, m)));
+  const long double m =
+      (2 * static_cast<long double>(m0) + c.s) / (2 + static_cast<long double>(c.x));
+  return (1 + static_cast<long double>(c.x)) * log10l(1 + t / b) +
+         log10l(std::max(0.5L, std::min(t, m)));
 }
 
 // The first whole millisecond at which the score is at least `threshold`, by halving.
@@ -39,7 +41,8 @@ int64_t FirstMsByHand(const Cadence& c, double m0, double threshold) {
 }  // namespace
 
 // Computed with 60 digits (Python's decimal) from
-//   B = m0 + s; m = (2*m0 + s)/(2 + x); score = (1 + x)*ln(1 + t/B)/ln 10 + log10(max(1/2, min(t, m))).
+//   B = m0 + s; m = (2*m0 + s)/(2 + x); score = (1 + x)*ln(1 + t/B)/ln 10 + log10(max(1/2, min(t,
+//   m))).
 TEST_CASE("lapse: scores") {
   struct Row {
     double x, s, m0, t, score;
@@ -66,7 +69,8 @@ TEST_CASE("lapse: scores") {
       {3.439, 400, 16.224, 400, 3.1987435059867999},
   }));
   CAPTURE(row.x, row.s, row.m0, row.t);
-  CHECK(LapseScore(CadenceOf(row.x, row.s), row.m0, row.t) == Approx(row.score).epsilon(1e-13).margin(1e-14));
+  CHECK(LapseScore(CadenceOf(row.x, row.s), row.m0, row.t) ==
+        Approx(row.score).epsilon(1e-13).margin(1e-14));
 }
 
 TEST_CASE("lapse: thresholds are computed, never the rounded ones of the documents") {
@@ -142,7 +146,9 @@ TEST_CASE("lapse: the moment is the first millisecond at which the score reaches
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  const auto real = [&](double low, double high) { return std::uniform_real_distribution<double>(low, high)(random); };
+  const auto real = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
   int below_expected = 0;
   for (int i = 0; i < 20'000; ++i) {
     const double x = i % 3 == 0 ? 0 : real(0, 10);
@@ -157,7 +163,9 @@ TEST_CASE("lapse: the moment is the first millisecond at which the score reaches
     // One millisecond, or the last bits of a double where that is more.
     const double tolerance = 1 + 1e-11 * static_cast<double>(expected);
     REQUIRE(std::abs(static_cast<double>(actual - expected)) <= tolerance);
-    if (static_cast<double>(expected) / static_cast<double>(kMsPerDay) < ExpectedGapDays(cadence, m0)) ++below_expected;
+    if (static_cast<double>(expected) / static_cast<double>(kMsPerDay) <
+        ExpectedGapDays(cadence, m0))
+      ++below_expected;
   }
   CHECK(below_expected > 1000);  // the branch that bisects was really taken
 }
@@ -166,7 +174,9 @@ TEST_CASE("lapse: the score never falls with time") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  const auto real = [&](double low, double high) { return std::uniform_real_distribution<double>(low, high)(random); };
+  const auto real = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
   for (int i = 0; i < 200; ++i) {
     const double m0 = std::exp(real(-3, 6));
     const Cadence cadence = CadenceOf(real(0, 10), std::exp(real(-2, 8)));
@@ -204,8 +214,8 @@ TEST_CASE("lapse: the horizon caps the wait, whatever the numbers") {
     double x, s, m0, threshold;
   };
   const Row row = GENERATE(values<Row>({{0, 0, 60, 5},
-                                        {0, 0, 60, 300},                  // e to the 690: still a double
-                                        {0, 0, 60, 400},                  // and past the largest
+                                        {0, 0, 60, 300},  // e to the 690: still a double
+                                        {0, 0, 60, 400},  // and past the largest
                                         {0, 0, 1e300, 2.1},
                                         {1, 1e308, 60, 2.1},
                                         {0, 0, 60, std::numeric_limits<double>::infinity()},
@@ -218,11 +228,13 @@ TEST_CASE("lapse: the horizon caps the wait, whatever the numbers") {
 TEST_CASE("lapse: times near the end of the calendar do not overflow") {
   const EventTime due = LapseTime(CadenceOf(0, 0), 60, 400, kEventTimeMax, kNoHorizon);
   CHECK(due > kEventTimeMax);
-  CHECK(LapseTime(CadenceOf(0, 0), 60, 400, EventTime(std::numeric_limits<int64_t>::max() - 5), Days(1)) == EventTime::Never());
+  CHECK(LapseTime(CadenceOf(0, 0), 60, 400, EventTime(std::numeric_limits<int64_t>::max() - 5),
+                  Days(1)) == EventTime::Never());
 }
 
 TEST_CASE("lapse: never at the event itself") {
-  // The lowest threshold that a configuration can set, and a population that comes many times a day.
+  // The lowest threshold that a configuration can set, and a population that comes many times a
+  // day.
   const EventTime last = At("2026-03-01");
   CHECK(LapseTime(CadenceOf(0, 0), 1e-9, LapseThreshold(1.0), last, kNoHorizon) > last);
   CHECK(LapseTime(CadenceOf(9.99, 1e-9), 1e-9, LapseThreshold(1.0), last, kNoHorizon) > last);

@@ -16,7 +16,8 @@ namespace {
 
 // One measure under `time.zone`, kept for `kept` closed buckets.
 struct Series {
-  explicit Series(const std::string& definition, const std::string& zone = "UTC", int32_t kept = 100)
+  explicit Series(const std::string& definition, const std::string& zone = "UTC",
+                  int32_t kept = 100)
       : rules(RulesOf("time: {zone: " + zone + "}\nmeasures: {m: " + definition + "}\n")),
         def(rules->measures[0]),
         calendar(rules->calendar) {
@@ -55,25 +56,41 @@ TEST_CASE("measure: the bucket of a time begins at or before it and ends after i
     const char* end;
   };
   const Row row = GENERATE(values<Row>({
-      {Resolution::kDay, "UTC", "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"},
-      {Resolution::kDay, "UTC", "2026-03-01T23:59:59.999Z", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"},
-      {Resolution::kDay, "UTC", "1969-12-31T23:59:59.999Z", "1969-12-31T00:00:00Z", "1970-01-01T00:00:00Z"},
+      {Resolution::kDay, "UTC", "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z",
+       "2026-03-02T00:00:00Z"},
+      {Resolution::kDay, "UTC", "2026-03-01T23:59:59.999Z", "2026-03-01T00:00:00Z",
+       "2026-03-02T00:00:00Z"},
+      {Resolution::kDay, "UTC", "1969-12-31T23:59:59.999Z", "1969-12-31T00:00:00Z",
+       "1970-01-01T00:00:00Z"},
       // Berlin is an hour ahead, two in summer; the days of change have 23 and 25 hours.
-      {Resolution::kDay, "Europe/Berlin", "2026-01-10T22:59:59Z", "2026-01-09T23:00:00Z", "2026-01-10T23:00:00Z"},
-      {Resolution::kDay, "Europe/Berlin", "2026-01-10T23:00:00Z", "2026-01-10T23:00:00Z", "2026-01-11T23:00:00Z"},
-      {Resolution::kDay, "Europe/Berlin", "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"},
-      {Resolution::kDay, "Europe/Berlin", "2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"},
-      {Resolution::kDay, "America/New_York", "2026-11-01T12:00:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"},
+      {Resolution::kDay, "Europe/Berlin", "2026-01-10T22:59:59Z", "2026-01-09T23:00:00Z",
+       "2026-01-10T23:00:00Z"},
+      {Resolution::kDay, "Europe/Berlin", "2026-01-10T23:00:00Z", "2026-01-10T23:00:00Z",
+       "2026-01-11T23:00:00Z"},
+      {Resolution::kDay, "Europe/Berlin", "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z",
+       "2026-03-29T22:00:00Z"},
+      {Resolution::kDay, "Europe/Berlin", "2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z",
+       "2026-10-25T23:00:00Z"},
+      {Resolution::kDay, "America/New_York", "2026-11-01T12:00:00Z", "2026-11-01T04:00:00Z",
+       "2026-11-02T05:00:00Z"},
       // No midnight at all: the day starts with the change.
-      {Resolution::kDay, "America/Santiago", "2026-09-06T12:00:00Z", "2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"},
-      {Resolution::kDay, "Asia/Kolkata", "2026-03-01T18:30:00Z", "2026-03-01T18:30:00Z", "2026-03-02T18:30:00Z"},
+      {Resolution::kDay, "America/Santiago", "2026-09-06T12:00:00Z", "2026-09-06T04:00:00Z",
+       "2026-09-07T03:00:00Z"},
+      {Resolution::kDay, "Asia/Kolkata", "2026-03-01T18:30:00Z", "2026-03-01T18:30:00Z",
+       "2026-03-02T18:30:00Z"},
       // Hours and minutes are the same in every zone.
-      {Resolution::kHour, "UTC", "2026-03-01T09:59:59.999Z", "2026-03-01T09:00:00Z", "2026-03-01T10:00:00Z"},
-      {Resolution::kHour, "Europe/Berlin", "2026-03-29T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"},
-      {Resolution::kHour, "Asia/Kolkata", "2026-03-29T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"},
-      {Resolution::kHour, "UTC", "1969-12-31T23:59:59.999Z", "1969-12-31T23:00:00Z", "1970-01-01T00:00:00Z"},
-      {Resolution::kMinute, "UTC", "2026-03-01T09:59:59.999Z", "2026-03-01T09:59:00Z", "2026-03-01T10:00:00Z"},
-      {Resolution::kMinute, "UTC", "1969-12-31T23:59:00Z", "1969-12-31T23:59:00Z", "1970-01-01T00:00:00Z"},
+      {Resolution::kHour, "UTC", "2026-03-01T09:59:59.999Z", "2026-03-01T09:00:00Z",
+       "2026-03-01T10:00:00Z"},
+      {Resolution::kHour, "Europe/Berlin", "2026-03-29T01:30:00Z", "2026-03-29T01:00:00Z",
+       "2026-03-29T02:00:00Z"},
+      {Resolution::kHour, "Asia/Kolkata", "2026-03-29T01:30:00Z", "2026-03-29T01:00:00Z",
+       "2026-03-29T02:00:00Z"},
+      {Resolution::kHour, "UTC", "1969-12-31T23:59:59.999Z", "1969-12-31T23:00:00Z",
+       "1970-01-01T00:00:00Z"},
+      {Resolution::kMinute, "UTC", "2026-03-01T09:59:59.999Z", "2026-03-01T09:59:00Z",
+       "2026-03-01T10:00:00Z"},
+      {Resolution::kMinute, "UTC", "1969-12-31T23:59:00Z", "1969-12-31T23:59:00Z",
+       "1970-01-01T00:00:00Z"},
   }));
   CAPTURE(row.zone, row.at);
   const Calendar calendar = *Calendar::Make(row.zone);
@@ -99,36 +116,63 @@ TEST_CASE("measure: which events count") {
       {"{type: [login, session]}", R"("type":"purchase")", false},
       {"{type: opened_app}", R"("type":"opened_app")", true},
       // `where`: keys are ANDed, a list means any of them, what is missing never matches.
-      {"{type: purchase, where: {channel: app}}", R"("type":"purchase","properties":{"channel":"app"})", true},
-      {"{type: purchase, where: {channel: app}}", R"("type":"purchase","properties":{"channel":"web"})", false},
-      {"{type: purchase, where: {channel: app}}", R"("type":"purchase","properties":{"Channel":"app"})", false},
+      {"{type: purchase, where: {channel: app}}",
+       R"("type":"purchase","properties":{"channel":"app"})", true},
+      {"{type: purchase, where: {channel: app}}",
+       R"("type":"purchase","properties":{"channel":"web"})", false},
+      {"{type: purchase, where: {channel: app}}",
+       R"("type":"purchase","properties":{"Channel":"app"})", false},
       {"{type: purchase, where: {channel: app}}", R"("type":"purchase")", false},
-      {"{type: purchase, where: {channel: app}}", R"("type":"purchase","properties":{"channel":null})", false},
-      {"{type: purchase, where: {channel: [app, web]}}", R"("type":"purchase","properties":{"channel":"web"})", true},
-      {"{type: purchase, where: {channel: [app, web]}}", R"("type":"purchase","properties":{"channel":"shop"})", false},
-      {"{type: purchase, where: {channel: app, size: L}}", R"("type":"purchase","properties":{"channel":"app","size":"L"})", true},
-      {"{type: purchase, where: {channel: app, size: L}}", R"("type":"purchase","properties":{"channel":"app"})", false},
-      {"{type: purchase, where: {channel: app, size: L}}", R"("type":"purchase","properties":{"size":"L"})", false},
+      {"{type: purchase, where: {channel: app}}",
+       R"("type":"purchase","properties":{"channel":null})", false},
+      {"{type: purchase, where: {channel: [app, web]}}",
+       R"("type":"purchase","properties":{"channel":"web"})", true},
+      {"{type: purchase, where: {channel: [app, web]}}",
+       R"("type":"purchase","properties":{"channel":"shop"})", false},
+      {"{type: purchase, where: {channel: app, size: L}}",
+       R"("type":"purchase","properties":{"channel":"app","size":"L"})", true},
+      {"{type: purchase, where: {channel: app, size: L}}",
+       R"("type":"purchase","properties":{"channel":"app"})", false},
+      {"{type: purchase, where: {channel: app, size: L}}",
+       R"("type":"purchase","properties":{"size":"L"})", false},
       // Numbers and booleans in one canonical text, whoever wrote them how.
-      {"{type: purchase, where: {level: 3}}", R"("type":"purchase","properties":{"level":3})", true},
-      {"{type: purchase, where: {level: 3}}", R"("type":"purchase","properties":{"level":3.0})", true},
-      {"{type: purchase, where: {level: 3.0}}", R"("type":"purchase","properties":{"level":3})", true},
-      {"{type: purchase, where: {level: 3}}", R"("type":"purchase","properties":{"level":"3"})", true},
-      {"{type: purchase, where: {level: 3}}", R"("type":"purchase","properties":{"level":4})", false},
-      {"{type: purchase, where: {level: 2.50}}", R"("type":"purchase","properties":{"level":2.5})", true},
-      {"{type: purchase, where: {level: 1000000}}", R"("type":"purchase","properties":{"level":1e6})", true},
-      {"{type: purchase, where: {level: 1e6}}", R"("type":"purchase","properties":{"level":1000000})", true},
-      {"{type: purchase, where: {gift: true}}", R"("type":"purchase","properties":{"gift":true})", true},
-      {"{type: purchase, where: {gift: true}}", R"("type":"purchase","properties":{"gift":false})", false},
-      {"{type: purchase, where: {gift: false}}", R"("type":"purchase","properties":{"gift":false})", true},
+      {"{type: purchase, where: {level: 3}}", R"("type":"purchase","properties":{"level":3})",
+       true},
+      {"{type: purchase, where: {level: 3}}", R"("type":"purchase","properties":{"level":3.0})",
+       true},
+      {"{type: purchase, where: {level: 3.0}}", R"("type":"purchase","properties":{"level":3})",
+       true},
+      {"{type: purchase, where: {level: 3}}", R"("type":"purchase","properties":{"level":"3"})",
+       true},
+      {"{type: purchase, where: {level: 3}}", R"("type":"purchase","properties":{"level":4})",
+       false},
+      {"{type: purchase, where: {level: 2.50}}", R"("type":"purchase","properties":{"level":2.5})",
+       true},
+      {"{type: purchase, where: {level: 1000000}}",
+       R"("type":"purchase","properties":{"level":1e6})", true},
+      {"{type: purchase, where: {level: 1e6}}",
+       R"("type":"purchase","properties":{"level":1000000})", true},
+      {"{type: purchase, where: {gift: true}}", R"("type":"purchase","properties":{"gift":true})",
+       true},
+      {"{type: purchase, where: {gift: true}}", R"("type":"purchase","properties":{"gift":false})",
+       false},
+      {"{type: purchase, where: {gift: false}}", R"("type":"purchase","properties":{"gift":false})",
+       true},
       // What only looks like a number is text: a postcode keeps its zeros.
-      {"{type: purchase, where: {code: 007}}", R"("type":"purchase","properties":{"code":"007"})", true},
-      {"{type: purchase, where: {code: 007}}", R"("type":"purchase","properties":{"code":7})", false},
-      {"{type: purchase, where: {code: '3.0'}}", R"("type":"purchase","properties":{"code":"3.0"})", true},
-      {"{type: purchase, where: {code: inf}}", R"("type":"purchase","properties":{"code":"inf"})", true},
-      {"{type: purchase, where: {code: nan}}", R"("type":"purchase","properties":{"code":"nan"})", true},
-      {"{type: purchase, where: {code: 1e300}}", R"("type":"purchase","properties":{"code":1e300})", true},
-      {"{type: purchase, where: {code: 12345678901234567}}", R"("type":"purchase","properties":{"code":12345678901234567})", true},
+      {"{type: purchase, where: {code: 007}}", R"("type":"purchase","properties":{"code":"007"})",
+       true},
+      {"{type: purchase, where: {code: 007}}", R"("type":"purchase","properties":{"code":7})",
+       false},
+      {"{type: purchase, where: {code: '3.0'}}", R"("type":"purchase","properties":{"code":"3.0"})",
+       true},
+      {"{type: purchase, where: {code: inf}}", R"("type":"purchase","properties":{"code":"inf"})",
+       true},
+      {"{type: purchase, where: {code: nan}}", R"("type":"purchase","properties":{"code":"nan"})",
+       true},
+      {"{type: purchase, where: {code: 1e300}}", R"("type":"purchase","properties":{"code":1e300})",
+       true},
+      {"{type: purchase, where: {code: 12345678901234567}}",
+       R"("type":"purchase","properties":{"code":12345678901234567})", true},
   }));
   CAPTURE(row.measure, row.event);
   Series series(row.measure);
@@ -144,13 +188,22 @@ TEST_CASE("measure: the pulse hears every event that shows life, and no other") 
     const char* type;
     bool counts;
   };
-  const Row row = GENERATE(values<Row>({{"purchase", true}, {"login", true}, {"signup", true}, {"review", true},
-                                        {"share", true}, {"referral", true}, {"opened_app", true},
-                                        {"refund", false}, {"support", false}, {"feedback", false},
-                                        {"contract", false}, {"subscription", false}}));
+  const Row row = GENERATE(values<Row>({{"purchase", true},
+                                        {"login", true},
+                                        {"signup", true},
+                                        {"review", true},
+                                        {"share", true},
+                                        {"referral", true},
+                                        {"opened_app", true},
+                                        {"refund", false},
+                                        {"support", false},
+                                        {"feedback", false},
+                                        {"contract", false},
+                                        {"subscription", false}}));
   CAPTURE(row.type);
   MeasureState state;
-  const Event event = EventOf(*rules, At("2026-03-01"), fmt::format(R"("type":"{}","amount":1)", row.type));
+  const Event event =
+      EventOf(*rules, At("2026-03-01"), fmt::format(R"("type":"{}","amount":1)", row.type));
   CHECK(Apply(pulse, rules->calendar, event, event.time, &state).touched == row.counts);
   CHECK(state.count == (row.counts ? 1 : 0));
 }
@@ -158,7 +211,8 @@ TEST_CASE("measure: the pulse hears every event that shows life, and no other") 
 TEST_CASE("measure: first, last, count, sum and activity days") {
   Series series("{type: purchase, sum: amount}");
   series.Add(At("2026-03-01T10:00:00Z"), R"("type":"purchase","amount":10)");
-  series.Add(At("2026-03-01T18:00:00Z"), R"("type":"purchase","amount":0)");  // an amount of 0 is an event
+  series.Add(At("2026-03-01T18:00:00Z"),
+             R"("type":"purchase","amount":0)");  // an amount of 0 is an event
   series.Add(At("2026-03-03T18:00:00Z"), R"("type":"purchase","amount":2.5)");
   series.Add(At("2026-03-07T09:00:00Z"));  // no amount: an event that adds nothing
   CHECK(series.state.first == At("2026-03-01T10:00:00Z"));
@@ -181,7 +235,8 @@ TEST_CASE("measure: first, last, count, sum and activity days") {
 
 TEST_CASE("measure: activity days are calendar days of the zone") {
   // 23:30 and 00:30 in Berlin: two days there, one in UTC.
-  for (const auto& [zone, days] : std::map<std::string, uint32_t>{{"UTC", 1}, {"Europe/Berlin", 2}}) {
+  for (const auto& [zone, days] :
+       std::map<std::string, uint32_t>{{"UTC", 1}, {"Europe/Berlin", 2}}) {
     CAPTURE(zone);
     Series series("{type: purchase, resolution: 1h}", zone);
     series.Add(At("2026-01-10T22:30:00Z"));
@@ -205,7 +260,8 @@ TEST_CASE("measure: a late event repairs its bucket and the totals, never the ca
   series.Add(At("2026-03-01"), R"("type":"purchase","amount":1)");
   series.Add(At("2026-03-11"), R"("type":"purchase","amount":1)");
   const Cadence before = series.state.cadence;
-  const Applied late = series.Add(At("2026-03-05"), R"("type":"purchase","amount":7)", At("2026-03-20"));
+  const Applied late =
+      series.Add(At("2026-03-05"), R"("type":"purchase","amount":7)", At("2026-03-20"));
   CHECK(late.touched);
   CHECK_FALSE(late.beyond_retention);
   CHECK(series.state.cadence == before);
@@ -232,7 +288,8 @@ TEST_CASE("measure: beyond retention only the totals change") {
     bool beyond;
   };
   // Seven closed days before the running one.
-  for (const Row& row : {Row{"2026-03-13", false}, Row{"2026-03-12T23:59:59.999Z", true}, Row{"2020-01-01", true}}) {
+  for (const Row& row :
+       {Row{"2026-03-13", false}, Row{"2026-03-12T23:59:59.999Z", true}, Row{"2020-01-01", true}}) {
     CAPTURE(row.at);
     const uint64_t count = series.state.count;
     const Applied applied = series.Add(At(row.at), R"("type":"purchase","amount":1)", now);
@@ -273,14 +330,17 @@ TEST_CASE("measure: a refund subtracts in its own bucket, from money only") {
        R"("type":"refund","amount":5,"properties":{"channel":"app"})", 15'000'000},
       {"{type: purchase, sum: amount, where: {channel: app}}",
        R"("type":"refund","amount":5,"properties":{"channel":"web"})", 20'000'000},
-      {"{type: purchase, sum: amount, where: {channel: app}}", R"("type":"refund","amount":5)", 20'000'000},
-      {"{type: purchase, sum: points}", R"("type":"refund","amount":5,"properties":{"points":5})", 20'000'000},
+      {"{type: purchase, sum: amount, where: {channel: app}}", R"("type":"refund","amount":5)",
+       20'000'000},
+      {"{type: purchase, sum: points}", R"("type":"refund","amount":5,"properties":{"points":5})",
+       20'000'000},
       {"{type: purchase}", R"("type":"refund","amount":5)", 0},
       {"{type: [login, purchase], sum: amount}", R"("type":"refund","amount":5)", 15'000'000},
   }));
   CAPTURE(row.measure, row.refund);
   Series series(row.measure);
-  series.Add(At("2026-03-01"), R"("type":"purchase","amount":20,"properties":{"channel":"app","points":20})");
+  series.Add(At("2026-03-01"),
+             R"("type":"purchase","amount":20,"properties":{"channel":"app","points":20})");
   const MeasureState before = series.state;
   series.Add(At("2026-03-05"), row.refund);
   CHECK(series.state.sum_micros == row.sum_micros);
@@ -309,11 +369,18 @@ TEST_CASE("measure: sums of a property") {
     const char* value;
     int64_t micros;
   };
-  const Row row = GENERATE(values<Row>({{"3", 3'000'000}, {"-2.5", -2'500'000}, {"0.0000014", 1}, {"\"3\"", 0},
-                                        {"null", 0}, {"true", 0}, {"1e300", kAmountMicrosMax}, {"-1e300", -kAmountMicrosMax}}));
+  const Row row = GENERATE(values<Row>({{"3", 3'000'000},
+                                        {"-2.5", -2'500'000},
+                                        {"0.0000014", 1},
+                                        {"\"3\"", 0},
+                                        {"null", 0},
+                                        {"true", 0},
+                                        {"1e300", kAmountMicrosMax},
+                                        {"-1e300", -kAmountMicrosMax}}));
   CAPTURE(row.value);
   Series series("{type: purchase, sum: points}");
-  series.Add(At("2026-03-01"), fmt::format(R"("type":"purchase","properties":{{"points":{}}})", row.value));
+  series.Add(At("2026-03-01"),
+             fmt::format(R"("type":"purchase","properties":{{"points":{}}})", row.value));
   CHECK(series.state.count == 1);
   CHECK(series.state.sum_micros == row.micros);
 }
@@ -328,18 +395,21 @@ TEST_CASE("measure: sums stop at the ends of their range") {
   CHECK(SaturatingAdd(2, -5) == -3);
 
   Series series("{type: purchase, sum: amount}");
-  for (int i = 0; i < 100; ++i) series.Add(At("2026-03-01") + Days(i % 2), R"("type":"purchase","amount":100000000000)");
+  for (int i = 0; i < 100; ++i)
+    series.Add(At("2026-03-01") + Days(i % 2), R"("type":"purchase","amount":100000000000)");
   CHECK(series.state.sum_micros == kMax);
   CHECK(series.Totals(At("2026-03-01"), At("2026-03-03")).sum_micros == kMax);
   Series down("{type: purchase, sum: amount}");
-  for (int i = 0; i < 100; ++i) down.Add(At("2026-03-01"), R"("type":"purchase","amount":-100000000000)");
+  for (int i = 0; i < 100; ++i)
+    down.Add(At("2026-03-01"), R"("type":"purchase","amount":-100000000000)");
   CHECK(down.state.sum_micros == kMin);
 }
 
 TEST_CASE("measure: distinct values of a window are the union of its buckets") {
   Series series("{type: purchase, distinct: category}");
   const auto buy = [&](const char* day, const char* category) {
-    return series.Add(At(day), fmt::format(R"("type":"purchase","properties":{{"category":{}}})", category));
+    return series.Add(At(day),
+                      fmt::format(R"("type":"purchase","properties":{{"category":{}}})", category));
   };
   buy("2026-03-01", "\"books\"");
   buy("2026-03-01", "\"books\"");
@@ -360,7 +430,8 @@ TEST_CASE("measure: distinct values of a window are the union of its buckets") {
 TEST_CASE("measure: a bucket remembers 64 distinct values and says when it is full") {
   Series series("{type: purchase, distinct: item}");
   const auto buy = [&](const char* day, int item) {
-    return series.Add(At(day), fmt::format(R"("type":"purchase","properties":{{"item":{}}})", item)).distinct_saturated;
+    return series.Add(At(day), fmt::format(R"("type":"purchase","properties":{{"item":{}}})", item))
+        .distinct_saturated;
   };
   for (int item = 0; item < 64; ++item) CHECK_FALSE(buy("2026-03-01", item));
   CHECK_FALSE(buy("2026-03-01", 5));  // known
@@ -378,11 +449,14 @@ TEST_CASE("measure: totals equal those recomputed from the list of events") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
   for (int round = 0; round < 60; ++round) {
     const Resolution resolution = static_cast<Resolution>(pick(0, 2));
     static constexpr const char* kResolutions[] = {"1d", "1h", "1m"};
-    static constexpr const char* kZones[] = {"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"};
+    static constexpr const char* kZones[] = {"UTC", "Europe/Berlin", "America/New_York",
+                                             "Asia/Kolkata"};
     const int32_t kept = pick(1, 40);
     Series series(fmt::format("{{type: purchase, sum: amount, distinct: item, resolution: {}}}",
                               kResolutions[static_cast<int>(resolution)]),
@@ -400,16 +474,22 @@ TEST_CASE("measure: totals equal those recomputed from the list of events") {
     EventTime now = At("2026-03-20T10:00:00Z") + Ms(pick(0, 1'000'000));
     for (int i = 0; i < 150; ++i) {
       if (pick(0, 2) > 0) now = now + Ms(static_cast<int64_t>(pick(0, 3000)) * step_ms / 1000);
-      const EventTime at = pick(0, 2) > 0 ? now : now - Ms(static_cast<int64_t>(pick(0, kept * 1500)) * step_ms / 1000);
+      const EventTime at =
+          pick(0, 2) > 0 ? now
+                         : now - Ms(static_cast<int64_t>(pick(0, kept * 1500)) * step_ms / 1000);
       const bool refund = pick(0, 9) == 0;
       const int item = pick(0, 8);
       const int amount = pick(0, 50);
-      const Applied applied = series.Add(
-          at, fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{}}})", refund ? "refund" : "purchase", amount, item),
-          now);
-      const bool in_bucket = BucketOf(resolution, series.calendar, at) >= BucketOf(resolution, series.calendar, now) - kept;
+      const Applied applied =
+          series.Add(at,
+                     fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{}}})",
+                                 refund ? "refund" : "purchase", amount, item),
+                     now);
+      const bool in_bucket = BucketOf(resolution, series.calendar, at) >=
+                             BucketOf(resolution, series.calendar, now) - kept;
       CHECK(applied.beyond_retention == !in_bucket);
-      seen.push_back({at, (refund ? -1 : 1) * int64_t{amount} * kMicrosPerUnit, item, refund, in_bucket});
+      seen.push_back(
+          {at, (refund ? -1 : 1) * int64_t{amount} * kMicrosPerUnit, item, refund, in_bucket});
       const int32_t day = series.calendar.DayOf(at);
       if (!refund && (cadence.days == 0 || day > cadence.last_day)) {
         if (cadence.days > 0) cadence.x = 0.9 * cadence.x + 1;

@@ -24,9 +24,14 @@ Verdict False(EventTime since) { return Say(Condition::kClear, since); }
 // The row's times are hours after kT.
 EventTime H(int hours) { return kT + Hours(hours); }
 
-std::string ShowAction(Action a) { return a == Action::kFire ? "fire" : a == Action::kResolve ? "resolve" : "none"; }
+std::string ShowAction(Action a) {
+  return a == Action::kFire ? "fire" : a == Action::kResolve ? "resolve" : "none";
+}
 std::string ShowPhase(Phase p) {
-  return p == Phase::kClosed ? "closed" : p == Phase::kPending ? "pending" : p == Phase::kFiring ? "firing" : "waiting";
+  return p == Phase::kClosed    ? "closed"
+         : p == Phase::kPending ? "pending"
+         : p == Phase::kFiring  ? "firing"
+                                : "waiting";
 }
 
 }  // namespace
@@ -50,27 +55,44 @@ TEST_CASE("policy: every phase under every condition") {
     int next_due;
     Phase after;
   };
-  // The episode, where there is one, began at 10; it fired at 10 + hold; the condition holds since `now`.
+  // The episode, where there is one, began at 10; it fired at 10 + hold; the condition holds since
+  // `now`.
   const Row row = GENERATE(values<Row>({
-      {"nothing", Phase::kClosed, kInsufficient, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0, kNever, Phase::kClosed},
-      {"nothing", Phase::kClosed, kClear, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0, kNever, Phase::kClosed},
-      {"a crossing", Phase::kClosed, kFiring, 0, 0, 20, Action::kFire, Quiet::kNone, 20, kNever, Phase::kFiring},
-      {"a crossing, held", Phase::kClosed, kFiring, 5, 0, 20, Action::kNone, Quiet::kPending, 0, 25, Phase::kPending},
+      {"nothing", Phase::kClosed, kInsufficient, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0,
+       kNever, Phase::kClosed},
+      {"nothing", Phase::kClosed, kClear, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0, kNever,
+       Phase::kClosed},
+      {"a crossing", Phase::kClosed, kFiring, 0, 0, 20, Action::kFire, Quiet::kNone, 20, kNever,
+       Phase::kFiring},
+      {"a crossing, held", Phase::kClosed, kFiring, 5, 0, 20, Action::kNone, Quiet::kPending, 0, 25,
+       Phase::kPending},
 
-      {"held: unknown", Phase::kPending, kInsufficient, 5, 0, 12, Action::kNone, Quiet::kNoChange, 0, kNever, Phase::kClosed},
-      {"held: over", Phase::kPending, kClear, 5, 0, 12, Action::kNone, Quiet::kNoChange, 0, kNever, Phase::kClosed},
-      {"held: still true", Phase::kPending, kFiring, 5, 0, 12, Action::kNone, Quiet::kPending, 0, 15, Phase::kPending},
-      {"held: at its end", Phase::kPending, kFiring, 5, 0, 15, Action::kFire, Quiet::kNone, 15, kNever, Phase::kFiring},
-      {"held: noticed late", Phase::kPending, kFiring, 5, 0, 40, Action::kFire, Quiet::kNone, 15, kNever, Phase::kFiring},
+      {"held: unknown", Phase::kPending, kInsufficient, 5, 0, 12, Action::kNone, Quiet::kNoChange,
+       0, kNever, Phase::kClosed},
+      {"held: over", Phase::kPending, kClear, 5, 0, 12, Action::kNone, Quiet::kNoChange, 0, kNever,
+       Phase::kClosed},
+      {"held: still true", Phase::kPending, kFiring, 5, 0, 12, Action::kNone, Quiet::kPending, 0,
+       15, Phase::kPending},
+      {"held: at its end", Phase::kPending, kFiring, 5, 0, 15, Action::kFire, Quiet::kNone, 15,
+       kNever, Phase::kFiring},
+      {"held: noticed late", Phase::kPending, kFiring, 5, 0, 40, Action::kFire, Quiet::kNone, 15,
+       kNever, Phase::kFiring},
 
-      {"firing: unknown", Phase::kFiring, kInsufficient, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0, kNever, Phase::kFiring},
-      {"firing: still true", Phase::kFiring, kFiring, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0, kNever, Phase::kFiring},
-      {"firing: over", Phase::kFiring, kClear, 0, 0, 20, Action::kResolve, Quiet::kNone, 20, kNever, Phase::kClosed},
-      {"firing: over, held", Phase::kFiring, kClear, 0, 6, 20, Action::kNone, Quiet::kResolveHold, 0, 26, Phase::kFiring},
+      {"firing: unknown", Phase::kFiring, kInsufficient, 0, 0, 20, Action::kNone, Quiet::kNoChange,
+       0, kNever, Phase::kFiring},
+      {"firing: still true", Phase::kFiring, kFiring, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0,
+       kNever, Phase::kFiring},
+      {"firing: over", Phase::kFiring, kClear, 0, 0, 20, Action::kResolve, Quiet::kNone, 20, kNever,
+       Phase::kClosed},
+      {"firing: over, held", Phase::kFiring, kClear, 0, 6, 20, Action::kNone, Quiet::kResolveHold,
+       0, 26, Phase::kFiring},
 
-      {"waiting: unknown", Phase::kWaiting, kInsufficient, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0, kNever, Phase::kClosed},
-      {"waiting: over", Phase::kWaiting, kClear, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0, kNever, Phase::kClosed},
-      {"waiting: cooled", Phase::kWaiting, kFiring, 0, 0, 20, Action::kFire, Quiet::kNone, 20, kNever, Phase::kFiring},
+      {"waiting: unknown", Phase::kWaiting, kInsufficient, 0, 0, 20, Action::kNone,
+       Quiet::kNoChange, 0, kNever, Phase::kClosed},
+      {"waiting: over", Phase::kWaiting, kClear, 0, 0, 20, Action::kNone, Quiet::kNoChange, 0,
+       kNever, Phase::kClosed},
+      {"waiting: cooled", Phase::kWaiting, kFiring, 0, 0, 20, Action::kFire, Quiet::kNone, 20,
+       kNever, Phase::kFiring},
   }));
   CAPTURE(row.what);
   const Policy policy{.hold = Hours(row.hold), .resolve_hold = Hours(row.resolve_hold)};
@@ -82,7 +104,8 @@ TEST_CASE("policy: every phase under every condition") {
   if (row.action != Action::kNone) CHECK(decision.time == H(row.time));
   CHECK(decision.next_due == (row.next_due == kNever ? EventTime::Never() : H(row.next_due)));
   CHECK(ShowPhase(episode.phase) == ShowPhase(row.after));
-  CHECK(decision.crossed == ((row.phase == Phase::kClosed || row.phase == Phase::kWaiting) && row.condition == kFiring));
+  CHECK(decision.crossed == ((row.phase == Phase::kClosed || row.phase == Phase::kWaiting) &&
+                             row.condition == kFiring));
 }
 
 TEST_CASE("policy: the crossing may lie before the moment at which it is noticed") {
@@ -110,10 +133,12 @@ TEST_CASE("policy: a resolution that is held starts over when the condition retu
   Episode episode;
   Advance(policy, True(H(0)), H(0), &episode);
   CHECK(Advance(policy, False(H(2)), H(2), &episode).next_due == H(8));
-  CHECK(Advance(policy, False(H(7)), H(7), &episode).next_due == H(8));  // clear since 2, whatever it says now
+  CHECK(Advance(policy, False(H(7)), H(7), &episode).next_due ==
+        H(8));  // clear since 2, whatever it says now
   CHECK(Advance(policy, True(H(7)), H(7), &episode).action == Action::kNone);
   CHECK(Advance(policy, False(H(7)), H(7), &episode).next_due == H(13));
-  CHECK(Advance(policy, Say(Condition::kInsufficient, H(8)), H(8), &episode).action == Action::kNone);
+  CHECK(Advance(policy, Say(Condition::kInsufficient, H(8)), H(8), &episode).action ==
+        Action::kNone);
   CHECK(Advance(policy, False(H(9)), H(9), &episode).next_due == H(15));
   const Decision end = Advance(policy, False(H(15)), H(15), &episode);
   CHECK(end.action == Action::kResolve);
@@ -121,7 +146,9 @@ TEST_CASE("policy: a resolution that is held starts over when the condition retu
   CHECK(episode.phase == Phase::kClosed);
 }
 
-TEST_CASE("policy: a condition that returns within the hold of the resolution crosses anew, in the same episode") {
+TEST_CASE(
+    "policy: a condition that returns within the hold of the resolution crosses anew, in the same "
+    "episode") {
   const Policy policy{.resolve_hold = Hours(6)};
   Episode episode;
   Advance(policy, Say(Condition::kFiring, H(0), 3), H(0), &episode);
@@ -264,7 +291,10 @@ TEST_CASE("policy: crossings before active_from build state and tell nobody, nor
 }
 
 TEST_CASE("policy: an instant has no end") {
-  const Verdict change{.condition = Condition::kFiring, .reason = Reason::kActivityChanged, .since = H(0), .instant = true};
+  const Verdict change{.condition = Condition::kFiring,
+                       .reason = Reason::kActivityChanged,
+                       .since = H(0),
+                       .instant = true};
   Episode episode;
   CHECK(Advance({}, change, H(0), &episode).action == Action::kFire);
   CHECK(Advance({}, change, H(1), &episode).action == Action::kNone);  // still the newest change

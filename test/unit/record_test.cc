@@ -19,7 +19,8 @@ const RuleInfo kRule{.id = "dropping-activity",
                      .labels = {{"team", "crm"}, {"area", "shop"}},
                      .annotations = {{"summary", "Buys \"less\"."}}};
 
-const nlohmann::ordered_json kEvidence = nlohmann::ordered_json::parse(R"({"observed":{"count":1},"ratio":0.12})");
+const nlohmann::ordered_json kEvidence =
+    nlohmann::ordered_json::parse(R"({"observed":{"count":1},"ratio":0.12})");
 const nlohmann::ordered_json kOtherEvidence = nlohmann::ordered_json::object();
 
 AlertEdge Edge(const RuleInfo& rule = kRule) {
@@ -39,7 +40,8 @@ AlertEdge Edge(const RuleInfo& rule = kRule) {
 }  // namespace
 
 // python3: uuid.uuid5(uuid.UUID('6f1d2c1e-5b0a-4c57-9a43-8d0b1c7a2e94'),
-// ''.join(f'{len(f.encode())}:{f},' for f in (app, rule, customer, key, starts_at in ms, status, n)))
+// ''.join(f'{len(f.encode())}:{f},' for f in (app, rule, customer, key, starts_at in ms, status,
+// n)))
 TEST_CASE("record: ids as Python's uuid5 gives them") {
   RuleInfo rule = kRule;
   AlertEdge edge = Edge(rule);
@@ -134,7 +136,12 @@ TEST_CASE("record: customers and texts of every kind are escaped") {
 }
 
 TEST_CASE("record: late_by") {
-  for (const auto& [ms, text] : std::map<int64_t, std::string>{{0, "0s"}, {999, "0s"}, {1000, "1s"}, {60'000, "1m"}, {86'400'000, "1d"}, {90'000, "90s"}}) {
+  for (const auto& [ms, text] : std::map<int64_t, std::string>{{0, "0s"},
+                                                               {999, "0s"},
+                                                               {1000, "1s"},
+                                                               {60'000, "1m"},
+                                                               {86'400'000, "1d"},
+                                                               {90'000, "90s"}}) {
     AlertEdge edge = Edge();
     edge.late_by = Ms(ms);
     CHECK(nlohmann::json::parse(ToCloudEvent(edge, "x"))["data"]["late_by"] == text);

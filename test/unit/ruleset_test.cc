@@ -1,4 +1,5 @@
-// What the configuration of measures, life cycle and rules means, and how it says what is wrong with it.
+// What the configuration of measures, life cycle and rules means, and how it says what is wrong
+// with it.
 #include "rules/ruleset.h"
 
 #include <algorithm>
@@ -20,7 +21,9 @@ std::vector<std::string> ErrorsOf(const std::string& yaml) {
 
 // One rule beside a measure with money and a population gap.
 std::string WithRule(const std::string& rule) {
-  return "measures:\n  m: {type: purchase, sum: amount, distinct: item, population_gap: 9d}\nrules: [" + rule + "]\n";
+  return "measures:\n  m: {type: purchase, sum: amount, distinct: item, population_gap: "
+         "9d}\nrules: [" +
+         rule + "]\n";
 }
 
 }  // namespace
@@ -110,18 +113,24 @@ rules:
 }
 
 TEST_CASE("ruleset: active_from takes a day or a time") {
-  for (const auto& [text, time] : std::map<std::string, const char*>{{"2026-03-01", "2026-03-01"},
-                                                                     {"2026-03-01T09:30:00Z", "2026-03-01T09:30:00Z"},
-                                                                     {"\"2026-03-01T09:30:00+01:00\"", "2026-03-01T08:30:00Z"}}) {
-    CHECK(RulesOf(WithRule("{id: r, detector: silence, measure: m, active_from: " + text + "}"))->rules[0].policy.active_from == At(time));
+  for (const auto& [text, time] : std::map<std::string, const char*>{
+           {"2026-03-01", "2026-03-01"},
+           {"2026-03-01T09:30:00Z", "2026-03-01T09:30:00Z"},
+           {"\"2026-03-01T09:30:00+01:00\"", "2026-03-01T08:30:00Z"}}) {
+    CHECK(RulesOf(WithRule("{id: r, detector: silence, measure: m, active_from: " + text + "}"))
+              ->rules[0]
+              .policy.active_from == At(time));
   }
 }
 
 TEST_CASE("ruleset: a disabled rule is checked, and costs nothing") {
-  const auto rules = RulesOf(WithRule("{id: r, enabled: false, detector: dropping, measure: m, window: 7d, ratio: 0.5}"));
+  const auto rules = RulesOf(
+      WithRule("{id: r, enabled: false, detector: dropping, measure: m, window: 7d, ratio: 0.5}"));
   CHECK(rules->rules.empty());
   CHECK(rules->measures[0].buckets_kept == 0);
-  CHECK(ErrorsOf(WithRule("{id: r, enabled: false, detector: dropping, measure: nobody, window: 7d, ratio: 0.5}")).size() == 1);
+  CHECK(ErrorsOf(WithRule("{id: r, enabled: false, detector: dropping, measure: nobody, window: "
+                          "7d, ratio: 0.5}"))
+            .size() == 1);
 }
 
 TEST_CASE("ruleset: a measure keeps the buckets of its longest window") {
@@ -166,43 +175,76 @@ TEST_CASE("ruleset: one mistake each, with its place and a cure") {
       {"rules: [^{detector: transition, of: activity}]", "needs 'id'"},
       {"rules: [^{id: r}]", "needs 'detector'"},
       {"rules: [{id: r, detector: ^silense}]", "did you mean 'silence'"},
-      {"rules: [{id: r, detector: transition, of: activity}, {id: ^r, detector: transition, of: activity}]", "already a rule 'r', at f.yaml:1:9"},
+      {"rules: [{id: r, detector: transition, of: activity}, {id: ^r, detector: transition, of: "
+       "activity}]",
+       "already a rule 'r', at f.yaml:1:9"},
       {"rules: [^{id: r, detector: transition}]", "needs 'of'"},
       {"rules: [{id: r, detector: transition, of: ^mood}]", "activity"},
-      {"rules: [{id: r, detector: transition, of: activity, to: ^asleep}]", "'asleep' is no activity"},
-      {"rules: [{id: r, detector: transition, of: activity, from: new, to: ^lost}]", "no customer ever moves"},
+      {"rules: [{id: r, detector: transition, of: activity, to: ^asleep}]",
+       "'asleep' is no activity"},
+      {"rules: [{id: r, detector: transition, of: activity, from: new, to: ^lost}]",
+       "no customer ever moves"},
       {WithRule("{id: r, detector: silence, measure: ^n}"), "no measure 'n'"},
       {WithRule("^{id: r, detector: silence}"), "needs 'measure'"},
-      {WithRule("{id: r, detector: silence, measure: m, severity: ^high}"), "info, warning, critical"},
+      {WithRule("{id: r, detector: silence, measure: m, severity: ^high}"),
+       "info, warning, critical"},
       {WithRule("{id: r, detector: silence, measure: m, hold: ^soon}"), "duration"},
       {WithRule("{id: r, detector: silence, measure: m, reentry: ^twice}"), "every, once"},
       {WithRule("{id: r, detector: silence, measure: m, active_from: ^tomorrow}"), "no time"},
       {WithRule("{id: r, detector: silence, measure: m, ^windoe: 3d}"), "unknown key 'windoe'"},
       {WithRule("{id: r, detector: silence, measure: m, labels: ^[a]}"), "map"},
       {WithRule("{id: r, detector: silence, measure: m, labels: {a: ^[b]}}"), "single value"},
-      {WithRule("{id: r, detector: silence, measure: m, resolve: {^ratio: 0.5}}"), "unknown key 'ratio'"},
-      {WithRule("{id: r, detector: silence, measure: m, after: 9d, false_alerts: ^0.05}"), "exclude each other"},
+      {WithRule("{id: r, detector: silence, measure: m, resolve: {^ratio: 0.5}}"),
+       "unknown key 'ratio'"},
+      {WithRule("{id: r, detector: silence, measure: m, after: 9d, false_alerts: ^0.05}"),
+       "exclude each other"},
       {WithRule("{id: r, detector: silence, measure: m, after: ^0s}"), "longer than 0"},
       {WithRule("{id: r, detector: silence, measure: m, false_alerts: ^2}"), "from 1e-09 to 1"},
       {WithRule("{id: r, detector: silence, measure: m, minimum: {days: ^0}}"), "from 1"},
-      {WithRule("{id: r, detector: ^dropping, measure: m, window: 7d}"), "needs 'ratio' or 'p_value'"},
+      {WithRule("{id: r, detector: ^dropping, measure: m, window: 7d}"),
+       "needs 'ratio' or 'p_value'"},
       {WithRule("^{id: r, detector: dropping, measure: m, ratio: 0.5}"), "needs 'window'"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: ^36h, ratio: 0.5}"), "no multiple"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: ^36h, ratio: 0.5}"),
+       "no multiple"},
       {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: ^1.5}"), "from 0 to 1"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, baseline: {periods: ^0}}"), "from 1"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, baseline: {^length: 3}}"), "unknown key 'length'"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, compare: ^most}"), "mean, each, median"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, value: sum, p_value: ^0.01}"), "counts events"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, value: ^mean, ratio: 0.5}"), "count, sum, distinct, days"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, minimum: {^count: 3}}"), "unknown key 'count'"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: {^ratios: 0.6}}"), "unknown key 'ratios'"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: {ratio: ^0.4}}"), "at least"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, p_value: 0.05, resolve: {p_value: ^0.01}}"), "at least"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, p_value: 0.05, resolve: {ratio: ^0.9}}"), "needs 'ratio'"},
-      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: {p_value: ^0.9}}"), "needs 'p_value'"},
-      {"measures: {m: {type: a}}\nrules: [{id: r, detector: dropping, measure: m, window: 7d, value: ^sum, ratio: 0.5}]", "needs 'sum'"},
-      {"measures: {m: {type: a}}\nrules: [{id: r, detector: dropping, measure: m, window: 7d, value: ^distinct, ratio: 0.5}]", "needs 'distinct'"},
-      {"measures: {m: {type: a}}\nrules: [{id: r, detector: silence, measure: ^m}]", "population_gap"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, baseline: "
+                "{periods: ^0}}"),
+       "from 1"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, baseline: "
+                "{^length: 3}}"),
+       "unknown key 'length'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, compare: ^most}"),
+       "mean, each, median"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, value: sum, p_value: ^0.01}"),
+       "counts events"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, value: ^mean, ratio: 0.5}"),
+       "count, sum, distinct, days"},
+      {WithRule(
+           "{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, minimum: {^count: 3}}"),
+       "unknown key 'count'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: "
+                "{^ratios: 0.6}}"),
+       "unknown key 'ratios'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: {ratio: "
+                "^0.4}}"),
+       "at least"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, p_value: 0.05, resolve: "
+                "{p_value: ^0.01}}"),
+       "at least"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, p_value: 0.05, resolve: "
+                "{ratio: ^0.9}}"),
+       "needs 'ratio'"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, ratio: 0.5, resolve: "
+                "{p_value: ^0.9}}"),
+       "needs 'p_value'"},
+      {"measures: {m: {type: a}}\nrules: [{id: r, detector: dropping, measure: m, window: 7d, "
+       "value: ^sum, ratio: 0.5}]",
+       "needs 'sum'"},
+      {"measures: {m: {type: a}}\nrules: [{id: r, detector: dropping, measure: m, window: 7d, "
+       "value: ^distinct, ratio: 0.5}]",
+       "needs 'distinct'"},
+      {"measures: {m: {type: a}}\nrules: [{id: r, detector: silence, measure: ^m}]",
+       "population_gap"},
   }));
   CAPTURE(row.yaml);
   const size_t mark = row.yaml.find('^');
@@ -226,7 +268,8 @@ rules:
   CHECK(errors.size() == 6);
 }
 
-TEST_CASE("ruleset: the hash changes with everything that can change a verdict, and with nothing else") {
+TEST_CASE(
+    "ruleset: the hash changes with everything that can change a verdict, and with nothing else") {
   const std::string base = WithRule("{id: r, detector: silence, measure: m, hold: 1d}");
   const uint64_t hash = RulesOf(base)->hash;
   CHECK(RulesOf("app: other\ncurrency: EUR\n" + base)->hash == hash);
@@ -234,7 +277,9 @@ TEST_CASE("ruleset: the hash changes with everything that can change a verdict, 
   CHECK(RulesOf("time: {zone: Europe/Berlin}\n" + base)->hash != hash);
   CHECK(RulesOf("lifecycle: {horizon: 100d}\n" + base)->hash != hash);
   CHECK(RulesOf(WithRule("{id: r, detector: silence, measure: m, hold: 2d}"))->hash != hash);
-  CHECK(RulesOf(WithRule("{id: r, enabled: false, detector: silence, measure: m, hold: 1d}"))->hash != hash);
+  CHECK(
+      RulesOf(WithRule("{id: r, enabled: false, detector: silence, measure: m, hold: 1d}"))->hash !=
+      hash);
 }
 
 TEST_CASE("ruleset: too many") {
@@ -242,6 +287,7 @@ TEST_CASE("ruleset: too many") {
   for (int i = 0; i < 65; ++i) many += fmt::format("  m{}: {{type: purchase}}\n", i);
   CHECK(ErrorsOf(many).size() == 1);
   std::string rules = "rules:\n";
-  for (int i = 0; i < 257; ++i) rules += fmt::format("  - {{id: r{}, detector: transition, of: activity}}\n", i);
+  for (int i = 0; i < 257; ++i)
+    rules += fmt::format("  - {{id: r{}, detector: transition, of: activity}}\n", i);
   CHECK(ErrorsOf(rules).size() == 1);
 }

@@ -1,5 +1,5 @@
-// A shard with the world around it in miniature: topics that keep their messages, a store that outlives
-// the shard, a place where committed alerts go, and a wall clock that only the test moves.
+// A shard with the world around it in miniature: topics that keep their messages, a store that
+// outlives the shard, a place where committed alerts go, and a wall clock that only the test moves.
 #pragma once
 
 #include <algorithm>
@@ -36,32 +36,43 @@ class ShardDriver {
   };
 
   explicit ShardDriver(Setup setup)
-      : setup_(std::move(setup)), rules_(RulesOf(setup_.rules)), disk_(MakeMemoryStore()), log_(setup_.topics.size()) {
+      : setup_(std::move(setup)),
+        rules_(RulesOf(setup_.rules)),
+        disk_(MakeMemoryStore()),
+        log_(setup_.topics.size()) {
     arrived_.resize(setup_.topics.size(), 0);
     Open({});
   }
 
   // Puts a message into a topic. It does not arrive before Deliver().
-  void Send(size_t topic, std::string payload, std::string key = "") { log_[topic].push_back({std::move(payload), std::move(key)}); }
+  void Send(size_t topic, std::string payload, std::string key = "") {
+    log_[topic].push_back({std::move(payload), std::move(key)});
+  }
   // An event of this customer, under an id of its own.
-  void Send(EventTime at, std::string_view customer = "c42", std::string_view fields = R"("type":"purchase","amount":10)", size_t topic = 0) {
+  void Send(EventTime at, std::string_view customer = "c42",
+            std::string_view fields = R"("type":"purchase","amount":10)", size_t topic = 0) {
     Send(topic, JsonOf(customer, fmt::format("e{}", ++ids_), at, fields));
   }
-  void Tick(EventTime at, size_t topic = 0) { Send(topic, fmt::format(R"({{"type":"tick","timestamp":{}}})", at.ms())); }
+  void Tick(EventTime at, size_t topic = 0) {
+    Send(topic, fmt::format(R"({{"type":"tick","timestamp":{}}})", at.ms()));
+  }
 
   // Hands over the next `n` messages of a topic, if there are so many.
   void Deliver(size_t topic = 0, size_t n = SIZE_MAX) {
     for (; n > 0 && arrived_[topic] < log_[topic].size(); --n) {
       const size_t offset = arrived_[topic]++;
       const Message& message = log_[topic][offset];
-      InputRecord record{.topic = setup_.topics[topic], .offset = static_cast<int64_t>(offset), .payload = message.payload};
+      InputRecord record{.topic = setup_.topics[topic],
+                         .offset = static_cast<int64_t>(offset),
+                         .payload = message.payload};
       if (!message.key.empty()) record.key = message.key;
       shard_->Offer(topic, std::move(record), wall);
     }
   }
   // The broker is asked now where each topic ends.
   void Probe() {
-    for (size_t topic = 0; topic < log_.size(); ++topic) shard_->OnConfirmedEnd(topic, static_cast<int64_t>(log_[topic].size()), wall);
+    for (size_t topic = 0; topic < log_.size(); ++topic)
+      shard_->OnConfirmedEnd(topic, static_cast<int64_t>(log_[topic].size()), wall);
   }
   // Steps until there is nothing more to do; a store that fails is asked again.
   void Run(size_t units = 1000) {
@@ -87,11 +98,14 @@ class ShardDriver {
   void Commit() {
     for (const OutgoingAlert& alert : shard_->outbox().alerts) {
       alerts.push_back(WithoutLateBy(alert.payload));
-      lines.push_back(fmt::format("{} {} {} {} {}", FormatRfc3339(alert.time), alert.customer, shard_->options().rules->rules[alert.rule].info.id,
+      lines.push_back(fmt::format("{} {} {} {} {}", FormatRfc3339(alert.time), alert.customer,
+                                  shard_->options().rules->rules[alert.rule].info.id,
                                   NameOf(alert.status), NameOf(alert.reason)));
     }
-    for (const DeadLetter& dead : shard_->outbox().dead_letters) dead_letters.push_back(fmt::format("{}@{}", NameOf(dead.reason), dead.record.offset));
-    for (Customer* customer : shard_->customers().uncommitted()) (void)shard_->customers().Encode(customer);
+    for (const DeadLetter& dead : shard_->outbox().dead_letters)
+      dead_letters.push_back(fmt::format("{}@{}", NameOf(dead.reason), dead.record.offset));
+    for (Customer* customer : shard_->customers().uncommitted())
+      (void)shard_->customers().Encode(customer);
     shard_->OnCommitted();
   }
   // Writes behind what is committed; false if the store failed.
@@ -122,7 +136,9 @@ class ShardDriver {
   }
   Shard& shard() { return *shard_; }
   FlakyStore& store() { return *store_; }
-  [[nodiscard]] bool AllArrived(size_t topic = 0) const { return arrived_[topic] == log_[topic].size(); }
+  [[nodiscard]] bool AllArrived(size_t topic = 0) const {
+    return arrived_[topic] == log_[topic].size();
+  }
 
   WallTime wall{1'900'000'000'000};  // after every event that tests send
   std::vector<std::string> alerts;   // payloads, committed
@@ -139,7 +155,8 @@ class ShardDriver {
     const Result<std::optional<std::string>> bytes = disk_->LocalMeta();
     ShardMeta meta;
     if (bytes && *bytes) meta = DecodeLocalMeta(**bytes)->meta;
-    for (size_t topic = 0; topic < arrived_.size(); ++topic) arrived_[topic] = static_cast<size_t>(meta.next[setup_.topics[topic]]);
+    for (size_t topic = 0; topic < arrived_.size(); ++topic)
+      arrived_[topic] = static_cast<size_t>(meta.next[setup_.topics[topic]]);
     Open(std::move(meta));
   }
   void Open(ShardMeta meta) {

@@ -37,11 +37,13 @@ TEST_CASE("shard: deadlines fire before the event of the same millisecond, each 
   ShardDriver driver({.rules = kQuiet});
   driver.Send(kT, "b");
   driver.Send(kT + Ms(1), "a");
-  driver.Send(kT + Days(10), "b");      // b is due at this very moment
+  driver.Send(kT + Days(10), "b");  // b is due at this very moment
   driver.Send(kT + Days(300), "c");
   driver.Settle();
-  CHECK(driver.Take() == Lines{"2026-03-11T09:00:00Z b quiet firing silent_too_long", "2026-03-11T09:00:00Z b quiet resolved activity_resumed",
-                               "2026-03-11T09:00:00.001Z a quiet firing silent_too_long", "2026-03-21T09:00:00Z b quiet firing silent_too_long"});
+  CHECK(driver.Take() == Lines{"2026-03-11T09:00:00Z b quiet firing silent_too_long",
+                               "2026-03-11T09:00:00Z b quiet resolved activity_resumed",
+                               "2026-03-11T09:00:00.001Z a quiet firing silent_too_long",
+                               "2026-03-21T09:00:00Z b quiet firing silent_too_long"});
   CHECK(driver.shard().clock() == kT + Days(300));
 }
 
@@ -63,7 +65,8 @@ TEST_CASE("shard: a budget cuts among equal deadlines, and the event waits for t
   CHECK(step(1) == 1);
   CHECK(step(1) == 1);
   driver.Commit();
-  CHECK(driver.Take() == Lines{"2026-03-11T09:00:00Z b quiet firing silent_too_long", "2026-03-11T09:00:00Z c quiet firing silent_too_long"});
+  CHECK(driver.Take() == Lines{"2026-03-11T09:00:00Z b quiet firing silent_too_long",
+                               "2026-03-11T09:00:00Z c quiet firing silent_too_long"});
   CHECK(step(5) == 1);  // the event, and then nothing more
   CHECK(step(5) == 0);
   driver.Commit();
@@ -126,9 +129,10 @@ TEST_CASE("shard: a backlog holds the clock, and no answer holds it too") {
   CHECK(driver.shard().clock() < kT + Hours(1));
   driver.Deliver();
   driver.Run();
-  CHECK(driver.shard().clock() == kT + Days(9));  // the older answer knows nothing of what comes after it
+  CHECK(driver.shard().clock() ==
+        kT + Days(9));  // the older answer knows nothing of what comes after it
   driver.Commit();
-  CHECK(driver.Take() == Lines{});                // no false silence
+  CHECK(driver.Take() == Lines{});  // no false silence
   driver.Probe();
   driver.Run();
   driver.Commit();
@@ -155,8 +159,10 @@ TEST_CASE("shard: late_by counts from the alert's time to when the daemon notice
   driver.Deliver();
   driver.Run();
   REQUIRE(driver.shard().outbox().alerts.size() == 2);
-  CHECK(nlohmann::json::parse(driver.shard().outbox().alerts[0].payload)["data"]["late_by"] == "20d");
-  CHECK(nlohmann::json::parse(driver.shard().outbox().alerts[1].payload)["data"]["late_by"] == "18d");
+  CHECK(nlohmann::json::parse(driver.shard().outbox().alerts[0].payload)["data"]["late_by"] ==
+        "20d");
+  CHECK(nlohmann::json::parse(driver.shard().outbox().alerts[1].payload)["data"]["late_by"] ==
+        "18d");
 }
 
 TEST_CASE("shard: an outage upstream raises no false silence") {
@@ -201,7 +207,8 @@ TEST_CASE("shard: due times inside an outage are judged when the clock goes on")
   driver.Send(back, "third");
   driver.Settle();
   // The event itself moves the clock over what was due.
-  CHECK(driver.Take() == Lines{"2026-03-11T09:00:00Z c42 quiet firing silent_too_long", "2026-03-11T12:00:00Z other quiet firing silent_too_long"});
+  CHECK(driver.Take() == Lines{"2026-03-11T09:00:00Z c42 quiet firing silent_too_long",
+                               "2026-03-11T12:00:00Z other quiet firing silent_too_long"});
 }
 
 TEST_CASE("shard: timestamps from the future") {
@@ -252,7 +259,9 @@ TEST_CASE("shard: repeated events change nothing") {
   driver.Settle();
   driver.AdvanceTo(kT + Days(11));
   driver.Commit();
-  CHECK(driver.Take() == Lines{"2026-03-12T09:00:00Z c42 quiet firing silent_too_long"});  // ten days after the first of the two
+  CHECK(driver.Take() ==
+        Lines{"2026-03-12T09:00:00Z c42 quiet firing silent_too_long"});  // ten days after the
+                                                                          // first of the two
   CHECK(driver.shard().counters().duplicates == 1);
   CHECK(driver.shard().clock() == kT + Days(11));
 }
@@ -269,7 +278,8 @@ TEST_CASE("shard: an erased customer is forgotten, deadlines and all") {
   driver.Run();
   CHECK(driver.shard().customers_known() == 1);
   REQUIRE(driver.shard().customers().uncommitted().size() == 1);
-  CHECK_FALSE(driver.shard().customers().Encode(driver.shard().customers().uncommitted()[0]));  // a tombstone
+  CHECK_FALSE(driver.shard().customers().Encode(
+      driver.shard().customers().uncommitted()[0]));  // a tombstone
   driver.Commit();
   SECTION("saved") { REQUIRE(driver.Save()); }
   SECTION("saved and read again") {
@@ -307,7 +317,8 @@ rules: [{id: r, detector: dropping, measure: m, window: 50000m, baseline: {perio
 )"});
   EventTime t = kT;
   while (driver.dead_letters.empty()) {
-    for (int i = 0; i < 500; ++i) driver.Send(t = t + Ms(60'000), "big", R"("type":"purchase","amount":12345.67)");
+    for (int i = 0; i < 500; ++i)
+      driver.Send(t = t + Ms(60'000), "big", R"("type":"purchase","amount":12345.67)");
     driver.Send(t, "small");
     driver.Settle();
     REQUIRE(t < kT + Days(60));
@@ -346,7 +357,8 @@ TEST_CASE("shard: two topics merge by time, and a topic that is not drained is w
   CHECK(driver.shard().clock() == kT + Days(5));
   driver.Settle();
   // The purchase of day 8 was in time, so the silence began on day 18.
-  CHECK(driver.Take() == Lines{"2026-03-19T09:00:00Z a quiet firing silent_too_long", "2026-03-31T09:00:00Z a quiet resolved activity_resumed"});
+  CHECK(driver.Take() == Lines{"2026-03-19T09:00:00Z a quiet firing silent_too_long",
+                               "2026-03-31T09:00:00Z a quiet resolved activity_resumed"});
   CHECK(driver.shard().counters().late == 0);
   const ShardMeta meta = driver.shard().Meta();
   CHECK(meta.next.at("orders") == 2);
@@ -481,9 +493,12 @@ struct Message {
   std::string payload;
 };
 
-// A stretch of life of a few dozen customers, sorted by time, with repeats, refunds, rubbish and erasures.
+// A stretch of life of a few dozen customers, sorted by time, with repeats, refunds, rubbish and
+// erasures.
 std::vector<Message> RandomMessages(std::mt19937_64& random, int customers, int events) {
-  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
   std::vector<Message> out;
   for (int c = 0; c < customers; ++c) {
     const std::string customer = fmt::format("customer-{}", c);
@@ -491,20 +506,31 @@ std::vector<Message> RandomMessages(std::mt19937_64& random, int customers, int 
     double pace_hours = std::exp(std::uniform_real_distribution<double>(1, 5)(random));
     const int n = pick(1, 2 * events / customers);
     for (int i = 0; i < n; ++i) {
-      if (pick(0, 9) == 0) pace_hours = std::exp(std::uniform_real_distribution<double>(0, 6)(random));
+      if (pick(0, 9) == 0)
+        pace_hours = std::exp(std::uniform_real_distribution<double>(0, 6)(random));
       const double gap_hours = std::exponential_distribution<double>(1 / pace_hours)(random);
       // Often on whole hours, so that deadlines and events meet.
-      t = t + (pick(0, 1) == 0 ? Ms(static_cast<int64_t>(gap_hours * 3.6e6)) : Hours(static_cast<int64_t>(gap_hours)));
+      t = t + (pick(0, 1) == 0 ? Ms(static_cast<int64_t>(gap_hours * 3.6e6))
+                               : Hours(static_cast<int64_t>(gap_hours)));
       const int kind = pick(0, 99);
-      const char* type = kind < 55 ? "purchase" : kind < 75 ? "login" : kind < 88 ? "session" : kind < 94 ? "refund" : kind < 97 ? "support" : kind < 99 ? "review" : "erase";
-      std::string payload = JsonOf(customer, fmt::format("{}-{}", c, i), t,
-                                   fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{},"channel":"{}"}})", type, pick(0, 40), pick(0, 5), pick(0, 3) > 0 ? "app" : "web"));
+      const char* type = kind < 55   ? "purchase"
+                         : kind < 75 ? "login"
+                         : kind < 88 ? "session"
+                         : kind < 94 ? "refund"
+                         : kind < 97 ? "support"
+                         : kind < 99 ? "review"
+                                     : "erase";
+      std::string payload =
+          JsonOf(customer, fmt::format("{}-{}", c, i), t,
+                 fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{},"channel":"{}"}})",
+                             type, pick(0, 40), pick(0, 5), pick(0, 3) > 0 ? "app" : "web"));
       if (pick(0, 30) == 0) out.push_back({t, customer, "{\"rubbish\":"});
       if (pick(0, 15) == 0) out.push_back({t, customer, payload});  // sent twice
       out.push_back({t, customer, std::move(payload)});
     }
   }
-  std::stable_sort(out.begin(), out.end(), [](const Message& a, const Message& b) { return a.at < b.at; });
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Message& a, const Message& b) { return a.at < b.at; });
   return out;
 }
 
@@ -526,19 +552,24 @@ Outcome Straight(const std::vector<Message>& messages, EventTime end) {
   for (const Message& message : messages) driver.Send(0, message.payload);
   driver.Tick(end);
   driver.Settle();
-  Outcome out{driver.alerts, driver.lines, driver.dead_letters.size(), driver.shard().customers_known()};
+  Outcome out{driver.alerts, driver.lines, driver.dead_letters.size(),
+              driver.shard().customers_known()};
   Sort(out);
   return out;
 }
 
-// The same through `shards` shards, with commits, saves, crashes and failing reads wherever chance puts them.
-Outcome Troubled(const std::vector<Message>& messages, EventTime end, size_t shards, std::mt19937_64& random) {
+// The same through `shards` shards, with commits, saves, crashes and failing reads wherever chance
+// puts them.
+Outcome Troubled(const std::vector<Message>& messages, EventTime end, size_t shards,
+                 std::mt19937_64& random) {
   Outcome out;
   std::vector<std::unique_ptr<ShardDriver>> drivers;
   for (size_t i = 0; i < shards; ++i) {
-    drivers.push_back(std::make_unique<ShardDriver>(ShardDriver::Setup{.rules = kEverything, .cache_bytes_max = random() % 2 == 0 ? 0 : 1u << 20}));
+    drivers.push_back(std::make_unique<ShardDriver>(ShardDriver::Setup{
+        .rules = kEverything, .cache_bytes_max = random() % 2 == 0 ? 0 : 1u << 20}));
   }
-  for (const Message& message : messages) drivers[Hash64(message.customer) % shards]->Send(0, message.payload);
+  for (const Message& message : messages)
+    drivers[Hash64(message.customer) % shards]->Send(0, message.payload);
   for (auto& driver : drivers) {
     driver->Tick(end);
     while (!driver->AllArrived() || driver->shard().clock() < end) {
@@ -570,7 +601,9 @@ Outcome Troubled(const std::vector<Message>& messages, EventTime end, size_t sha
 
 }  // namespace
 
-TEST_CASE("shard: the same events give the same alerts, however they are split, cut, saved and repeated") {
+TEST_CASE(
+    "shard: the same events give the same alerts, however they are split, cut, saved and "
+    "repeated") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -601,8 +634,10 @@ TEST_CASE("shard: one topic or three, the alerts are the same") {
     CAPTURE(round);
     std::vector<Message> messages = RandomMessages(random, 12, 300);
     // Rubbish has no time and goes at once, wherever it stands: it would not be in order.
-    std::erase_if(messages, [](const Message& message) { return message.payload.starts_with("{\"rubbish"); });
-    // A repeat may overtake its original in another topic, at the same moment: that is no difference.
+    std::erase_if(messages,
+                  [](const Message& message) { return message.payload.starts_with("{\"rubbish"); });
+    // A repeat may overtake its original in another topic, at the same moment: that is no
+    // difference.
     std::vector<size_t> topic_of;
     for (const Message& message : messages) topic_of.push_back(Hash64(message.payload) % 3);
     // Equal times: the first topic goes first.
@@ -648,7 +683,8 @@ TEST_CASE("shard: by the wall or by a tick, the alerts are the same") {
     driver.wall = Wall(kT - Days(1));
     for (const Message& message : messages) {
       while (driver.wall < Wall(message.at)) {
-        driver.wall = std::min(Wall(message.at), driver.wall + Ms(static_cast<int64_t>(random() % 40'000'000)));
+        driver.wall = std::min(Wall(message.at),
+                               driver.wall + Ms(static_cast<int64_t>(random() % 40'000'000)));
         driver.Settle();
       }
       driver.Send(0, message.payload);

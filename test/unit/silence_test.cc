@@ -1,6 +1,7 @@
 // The silence detector. Most tests begin with four weekly purchases, the last one on 2026-01-26 at
-// 09:00; with a population gap of 10 days and one false alert in 20 customer-weeks the lapse score then
-// reaches its threshold on 2026-02-28 at 12:00:24.480 (computed with 60 digits from the formula).
+// 09:00; with a population gap of 10 days and one false alert in 20 customer-weeks the lapse score
+// then reaches its threshold on 2026-02-28 at 12:00:24.480 (computed with 60 digits from the
+// formula).
 #include <map>
 
 #include "one_customer.h"
@@ -14,8 +15,9 @@ const EventTime kDue = At("2026-02-28T12:00:24.480Z");
 
 std::string RuleText(std::string_view fields = "false_alerts: 0.05",
                      std::string_view measure = "{type: purchase, population_gap: 10d}") {
-  return fmt::format("measures: {{m: {}}}\nrules:\n  - {{id: quiet, detector: silence, measure: m{}{}}}\n", measure,
-                     fields.empty() ? "" : ", ", fields);
+  return fmt::format(
+      "measures: {{m: {}}}\nrules:\n  - {{id: quiet, detector: silence, measure: m{}{}}}\n",
+      measure, fields.empty() ? "" : ", ", fields);
 }
 
 // With `days` weekly purchases before it.
@@ -70,8 +72,10 @@ TEST_CASE("silence: when it falls due") {
   CHECK(customer.Take() == Lines{fmt::format("{} quiet firing silent_too_long", row.due)});
 }
 
-TEST_CASE("silence: the population gap of the preset or the life cycle serves measures that have none") {
-  OneCustomer customer = Weekly("lifecycle: {population_gap: 20d}\n" + RuleText("", "{type: purchase}"));
+TEST_CASE(
+    "silence: the population gap of the preset or the life cycle serves measures that have none") {
+  OneCustomer customer =
+      Weekly("lifecycle: {population_gap: 20d}\n" + RuleText("", "{type: purchase}"));
   customer.AdvanceTo(At("2026-03-03T02:38:25.381Z"));
   CHECK(customer.Take() == Lines{"2026-03-03T02:38:25.381Z quiet firing silent_too_long"});
   OneCustomer own = Weekly("lifecycle: {population_gap: 20d}\n" + RuleText());
@@ -130,9 +134,10 @@ TEST_CASE("silence: what a late event does") {
   const Row row = GENERATE(values<Row>({
       // Before the crossing: the customer was never silent for so long.
       {"2026-02-28T12:00:24.479Z", {"2026-03-05T00:00:00Z quiet resolved corrected"}},
-      {"2026-01-26T09:00:00.001Z", {"2026-03-05T00:00:00Z quiet resolved corrected",
-                                    // ... but for almost as long, and by now again too long.
-                                    "2026-02-28T12:00:24.481Z quiet firing silent_too_long"}},
+      {"2026-01-26T09:00:00.001Z",
+       {"2026-03-05T00:00:00Z quiet resolved corrected",
+        // ... but for almost as long, and by now again too long.
+        "2026-02-28T12:00:24.481Z quiet firing silent_too_long"}},
       // After it: it ended then.
       {"2026-02-28T12:00:24.480Z", {"2026-02-28T12:00:24.480Z quiet resolved activity_resumed"}},
       {"2026-03-01T07:00:00Z", {"2026-03-01T07:00:00Z quiet resolved activity_resumed"}},
@@ -191,16 +196,19 @@ TEST_CASE("silence: a resolution that is held ends only if the customer stays") 
   CHECK(customer.Take() == Lines{"2026-02-09T09:00:00Z quiet resolved activity_resumed"});
 }
 
-TEST_CASE("silence: a customer who is silent again before the end is held for long enough stays in the episode") {
+TEST_CASE(
+    "silence: a customer who is silent again before the end is held for long enough stays in the "
+    "episode") {
   OneCustomer customer = Weekly(RuleText("after: 10d, resolve: {hold: 30d}"));
   customer.AdvanceTo(kLast + Days(10));
   REQUIRE(customer.Take().size() == 1);
-  customer.Purchase(kLast + Days(12));   // silent again from day 22 on
+  customer.Purchase(kLast + Days(12));  // silent again from day 22 on
   customer.AdvanceTo(kLast + Days(200));
   CHECK(customer.Take() == Lines{});
   customer.Purchase(kLast + Days(200));
   for (int day = 201; day < 240; ++day) customer.Purchase(kLast + Days(day));
-  CHECK(customer.Take() == Lines{"2026-09-13T09:00:00Z quiet resolved activity_resumed"});  // day 230
+  CHECK(customer.Take() ==
+        Lines{"2026-09-13T09:00:00Z quiet resolved activity_resumed"});  // day 230
 }
 
 TEST_CASE("silence: the same with a late event that leaves the next crossing in the past") {
@@ -211,7 +219,8 @@ TEST_CASE("silence: the same with a late event that leaves the next crossing in 
   customer.AdvanceTo(kLast + Days(100));
   CHECK(customer.Take() == Lines{});
   // A look that nobody asked for changes nothing either.
-  customer.evaluator.OnRulesChanged("c42", customer.now, customer.now, &customer.state, &customer.alerts);
+  customer.evaluator.OnRulesChanged("c42", customer.now, customer.now, &customer.state,
+                                    &customer.alerts);
   customer.AdvanceTo(kLast + Days(101));
   CHECK(customer.Take() == Lines{});
 }
@@ -221,8 +230,10 @@ TEST_CASE("silence: the alert's numbers") {
   customer.AdvanceTo(kDue);
   REQUIRE(customer.Take().size() == 1);
   const nlohmann::json data = customer.taken[0]["data"];
-  CHECK(data["observed"] == nlohmann::json::parse(
-                                R"({"measure":"m","last_event":"2026-01-26T09:00:00Z","silent_days":33.1253,"activity_days":4})"));
+  CHECK(
+      data["observed"] ==
+      nlohmann::json::parse(
+          R"({"measure":"m","last_event":"2026-01-26T09:00:00Z","silent_days":33.1253,"activity_days":4})"));
   CHECK(data["expected_gap_days"] == 8.27389);
   CHECK(data["overdue_index"] == 4.00359);  // t / m
   CHECK(data["score"] == 2.14613);
@@ -245,7 +256,8 @@ TEST_CASE("silence: with a fixed time the alert names it") {
 
 TEST_CASE("silence: activity days are days of the zone") {
   // Two purchases an hour apart, on two days in Berlin and on one in UTC: three days or four.
-  for (const auto& [zone, fires] : std::map<std::string, bool>{{"UTC", false}, {"Europe/Berlin", true}}) {
+  for (const auto& [zone, fires] :
+       std::map<std::string, bool>{{"UTC", false}, {"Europe/Berlin", true}}) {
     CAPTURE(zone);
     OneCustomer customer("time: {zone: " + zone + "}\n" + RuleText());
     customer.Purchase(At("2026-01-05T12:00:00Z"));

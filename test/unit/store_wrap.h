@@ -10,7 +10,8 @@
 
 namespace heartbeatd {
 
-// Passes on to `inner`; the next fail_reads reads and fail_writes writes fail without doing anything.
+// Passes on to `inner`; the next fail_reads reads and fail_writes writes fail without doing
+// anything.
 class FlakyStore final : public Store {
  public:
   explicit FlakyStore(std::shared_ptr<Store> inner) : inner_(std::move(inner)) {}
@@ -30,7 +31,8 @@ class FlakyStore final : public Store {
     if (Fails(&fail_reads)) return Broken();
     return inner_->Timers(after, limit);
   }
-  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after, size_t limit) override {
+  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
+                                                                     size_t limit) override {
     if (Fails(&fail_reads)) return Broken();
     return inner_->Customers(after, limit);
   }
@@ -43,7 +45,9 @@ class FlakyStore final : public Store {
 
  private:
   static bool Fails(int* left) { return *left > 0 && (*left)-- > 0; }
-  static std::unexpected<Error> Broken() { return Fail("the test's disk is broken", ExitCode::kTemporary); }
+  static std::unexpected<Error> Broken() {
+    return Fail("the test's disk is broken", ExitCode::kTemporary);
+  }
 
   std::shared_ptr<Store> inner_;
 };

@@ -1,4 +1,5 @@
-// The index of deadlines, alone and under the table of customers that keeps it in step with the store.
+// The index of deadlines, alone and under the table of customers that keeps it in step with the
+// store.
 #include "shard/timers.h"
 
 #include <map>
@@ -80,7 +81,9 @@ TEST_CASE("timers: a time of never is no deadline, and times before 1970 are") {
 TEST_CASE("timers: entries of the store that are out of date are passed over") {
   const auto store = MakeMemoryStore();
   Put(*store, {T(10, "moved"), T(20, "kept")});
-  TimerIndex index(*store, [](const Timer& timer) { return timer.customer == "moved" && timer.due == EventTime(10); });
+  TimerIndex index(*store, [](const Timer& timer) {
+    return timer.customer == "moved" && timer.due == EventTime(10);
+  });
   index.Add(T(40, "moved"));
   CHECK(First(index, 100) == T(20, "kept"));
   index.Remove(T(20, "kept"));
@@ -117,7 +120,8 @@ TEST_CASE("timers: a store that cannot be read is an error, and can be asked aga
 }
 
 // Random customers whose deadlines move to and fro, with saves between, against a plain map.
-TEST_CASE("timers: the customers' deadlines fire in order, each at its own time, through any saves") {
+TEST_CASE(
+    "timers: the customers' deadlines fire in order, each at its own time, through any saves") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -127,7 +131,8 @@ TEST_CASE("timers: the customers' deadlines fire in order, each at its own time,
     Evaluator evaluator(*rules);
     auto inner = std::shared_ptr<Store>(MakeMemoryStore());
     auto store = std::make_unique<FlakyStore>(inner);
-    const size_t cache = random() % 2 == 0 ? 0 : 1u << 20;  // with 0 every saved customer leaves the memory
+    const size_t cache =
+        random() % 2 == 0 ? 0 : 1u << 20;  // with 0 every saved customer leaves the memory
     auto table = std::make_unique<CustomerTable>(*rules, evaluator.NewState(), *store, cache);
     std::map<std::string, EventTime> model;        // deadlines
     std::map<std::string, EventTime> saved_model;  // as of the last save
@@ -145,7 +150,9 @@ TEST_CASE("timers: the customers' deadlines fire in order, each at its own time,
         case 2:
         case 3: {  // the deadline moves anywhere
           Customer* customer = find(id);
-          customer->state.rules[0].due = random() % 6 == 0 ? EventTime::Never() : now + Hours(static_cast<int64_t>(random() % 500));
+          customer->state.rules[0].due = random() % 6 == 0
+                                             ? EventTime::Never()
+                                             : now + Hours(static_cast<int64_t>(random() % 500));
           table->MarkChanged(customer);
           model[id] = customer->state.rules[0].due;
           break;
@@ -165,7 +172,8 @@ TEST_CASE("timers: the customers' deadlines fire in order, each at its own time,
             if (!next) continue;
             std::optional<std::pair<EventTime, std::string>> expected;
             for (const auto& [name, time] : model) {
-              if (time <= now && (!expected || std::pair(time, name) < *expected)) expected = {time, name};
+              if (time <= now && (!expected || std::pair(time, name) < *expected))
+                expected = {time, name};
             }
             if (!expected) {
               REQUIRE(*next == nullptr);
@@ -174,7 +182,8 @@ TEST_CASE("timers: the customers' deadlines fire in order, each at its own time,
             REQUIRE(*next != nullptr);
             CHECK(due == expected->first);
             CHECK(std::string((*next)->id) == expected->second);
-            model[expected->second] = (*next)->state.rules[0].due = due + Hours(static_cast<int64_t>(1 + random() % 900));
+            model[expected->second] = (*next)->state.rules[0].due =
+                due + Hours(static_cast<int64_t>(1 + random() % 900));
             table->MarkChanged(*next);
           }
           break;
@@ -200,4 +209,38 @@ TEST_CASE("timers: the customers' deadlines fire in order, each at its own time,
       }
     }
   }
+}
+
+TEST_CASE("timers: a save that fails loses no deadline") {
+  const auto rules = RulesOf(kRules);
+  Evaluator evaluator(*rules);
+  FlakyStore store{std::shared_ptr<Store>(MakeMemoryStore())};
+  const EventTime early = At("2026-03-01");
+  const EventTime late = At("2026-04-01");
+  {
+    CustomerTable table(*rules, evaluator.NewState(), store, 1u << 20);
+    Customer* customer = *table.Find("c");
+    const auto set_due = [&](EventTime due) {
+      customer->state.rules[0].due = due;
+      table.MarkChanged(customer);
+      table.OnCommitted();
+    };
+    set_due(late);
+    REQUIRE(table.Save("1"));
+    // Earlier for a while, but the store hears of it only when it is over.
+    set_due(early);
+    store.fail_writes = 1;
+    REQUIRE_FALSE(table.Save("2"));
+    EventTime due;
+    REQUIRE(*table.NextDue(early, &due) == customer);
+    set_due(late);
+    CHECK(*table.NextDue(early, &due) == nullptr);
+    REQUIRE(table.Save("3"));
+  }
+  CustomerTable again(*rules, evaluator.NewState(), store, 1u << 20);
+  EventTime due;
+  const Result<Customer*> next = again.NextDue(late, &due);
+  REQUIRE(next);
+  REQUIRE(*next != nullptr);
+  CHECK(due == late);
 }

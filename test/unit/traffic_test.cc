@@ -79,10 +79,11 @@ TEST_CASE("traffic: when events are back the clock waits for those that were hel
     Duration outage;
     Duration waits;
   };
-  const Row row = GENERATE(values<Row>({{std::nullopt, std::chrono::minutes(40), std::chrono::minutes(40)},  // as long as the outage
-                                        {std::nullopt, Hours(9), Hours(1)},                                 // at most an hour
-                                        {std::chrono::minutes(5), Hours(9), std::chrono::minutes(5)},
-                                        {Duration(0), Hours(9), Duration(0)}}));
+  const Row row = GENERATE(values<Row>(
+      {{std::nullopt, std::chrono::minutes(40), std::chrono::minutes(40)},  // as long as the outage
+       {std::nullopt, Hours(9), Hours(1)},                                  // at most an hour
+       {std::chrono::minutes(5), Hours(9), std::chrono::minutes(5)},
+       {Duration(0), Hours(9), Duration(0)}}));
   Traffic traffic = Fresh({.after = std::chrono::minutes(30), .grace = row.grace});
   traffic.OnEvent(kT, Wall(kT));
   const EventTime back = kT + row.outage;
@@ -95,7 +96,8 @@ TEST_CASE("traffic: when events are back the clock waits for those that were hel
     CHECK(traffic.ClockLimit(Wall(t + Ms(1))) == t);
     CHECK(traffic.IsOutage(Wall(t + Ms(1))));
   }
-  if (row.waits > Duration(0)) CHECK(traffic.ClockLimit(Wall(resumes - Ms(1))) == traffic.last_event());
+  if (row.waits > Duration(0))
+    CHECK(traffic.ClockLimit(Wall(resumes - Ms(1))) == traffic.last_event());
   CHECK(traffic.ClockLimit(Wall(resumes)) == EventTime::Never());
 }
 

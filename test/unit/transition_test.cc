@@ -21,10 +21,10 @@ const EventTime kT = At("2026-03-01T09:00:00Z");
 void WholeLife(OneCustomer& customer) {
   for (int day = 0; day < 4; ++day) customer.Purchase(kT + Days(day));  // none > new, new > active
   customer.Purchase(kT + Days(15));                                     // active > at_risk > active
-  customer.Purchase(kT + Days(40));                                     // active > at_risk > dormant > reactivated
-  customer.Purchase(kT + Days(41));                                     // reactivated > active
-  customer.Purchase(kT + Days(100));                                    // ... > lost > reactivated
-  customer.AdvanceTo(kT + Days(400));                                   // > at_risk > dormant > lost
+  customer.Purchase(kT + Days(40));    // active > at_risk > dormant > reactivated
+  customer.Purchase(kT + Days(41));    // reactivated > active
+  customer.Purchase(kT + Days(100));   // ... > lost > reactivated
+  customer.AdvanceTo(kT + Days(400));  // > at_risk > dormant > lost
 }
 
 // "from>to" of the alerts of the last Take().
@@ -32,7 +32,8 @@ Lines Changes(const OneCustomer& customer) {
   Lines out;
   for (const nlohmann::json& alert : customer.taken) {
     CHECK(alert["data"]["dimension"] == "activity");
-    out.push_back(alert["data"]["from"].get<std::string>() + ">" + alert["data"]["to"].get<std::string>());
+    out.push_back(alert["data"]["from"].get<std::string>() + ">" +
+                  alert["data"]["to"].get<std::string>());
   }
   return out;
 }
@@ -47,17 +48,20 @@ TEST_CASE("transition: which changes are told") {
   const Row row = GENERATE(values<Row>({
       // Every one but the first sighting.
       {"",
-       {"new>active", "active>at_risk", "at_risk>active", "active>at_risk", "at_risk>dormant", "dormant>reactivated",
-        "reactivated>active", "active>at_risk", "at_risk>dormant", "dormant>lost", "lost>reactivated", "reactivated>at_risk",
-        "at_risk>dormant", "dormant>lost"}},
+       {"new>active", "active>at_risk", "at_risk>active", "active>at_risk", "at_risk>dormant",
+        "dormant>reactivated", "reactivated>active", "active>at_risk", "at_risk>dormant",
+        "dormant>lost", "lost>reactivated", "reactivated>at_risk", "at_risk>dormant",
+        "dormant>lost"}},
       {"from: none", {"none>new"}},
       {"from: [none, new]", {"none>new", "new>active"}},
       {"to: new", {}},  // a first sighting only where `from` says so
       {"to: lost", {"dormant>lost", "dormant>lost"}},
       {"from: active, to: at_risk", {"active>at_risk", "active>at_risk", "active>at_risk"}},
-      {"from: [reactivated, lost]", {"reactivated>active", "lost>reactivated", "reactivated>at_risk"}},
+      {"from: [reactivated, lost]",
+       {"reactivated>active", "lost>reactivated", "reactivated>at_risk"}},
       {"to: [active, reactivated]",
-       {"new>active", "at_risk>active", "dormant>reactivated", "reactivated>active", "lost>reactivated"}},
+       {"new>active", "at_risk>active", "dormant>reactivated", "reactivated>active",
+        "lost>reactivated"}},
   }));
   CAPTURE(row.fields);
   OneCustomer customer(RuleText(row.fields));
@@ -72,8 +76,10 @@ TEST_CASE("transition: one alert per crossing, at its own moment, without an end
   customer.AdvanceTo(kT + Days(50));
   customer.Purchase(kT + Days(50));
   customer.Purchase(kT + Days(50) + Hours(2));
-  CHECK(customer.Take() == Lines{"2026-03-14T09:00:00Z life firing activity_changed", "2026-03-24T09:00:00Z life firing activity_changed",
-                                 "2026-04-13T09:00:00Z life firing activity_changed", "2026-04-20T09:00:00Z life firing activity_changed"});
+  CHECK(customer.Take() == Lines{"2026-03-14T09:00:00Z life firing activity_changed",
+                                 "2026-03-24T09:00:00Z life firing activity_changed",
+                                 "2026-04-13T09:00:00Z life firing activity_changed",
+                                 "2026-04-20T09:00:00Z life firing activity_changed"});
   std::set<std::string> ids;
   for (const nlohmann::json& alert : customer.taken) {
     const nlohmann::json& data = alert["data"];
@@ -82,7 +88,8 @@ TEST_CASE("transition: one alert per crossing, at its own moment, without an end
     CHECK(data["ends_at"] == data["starts_at"]);
     CHECK(alert["time"] == data["starts_at"]);
     CHECK(data["customer"]["activity"] == data["to"]);
-    CHECK(data["key"] == "activity:" + data["from"].get<std::string>() + ":" + data["to"].get<std::string>());
+    CHECK(data["key"] ==
+          "activity:" + data["from"].get<std::string>() + ":" + data["to"].get<std::string>());
     ids.insert(alert["id"].get<std::string>());
   }
   CHECK(ids.size() == 4);
@@ -91,27 +98,30 @@ TEST_CASE("transition: one alert per crossing, at its own moment, without an end
 TEST_CASE("transition: held, it is told only if the customer stays there so long") {
   OneCustomer customer(RuleText("to: at_risk, hold: 3d"));
   for (int day = 0; day < 4; ++day) customer.Purchase(kT + Days(day));
-  customer.Purchase(kT + Days(15));   // at risk from day 13 on, for two days
-  customer.Purchase(kT + Days(28));   // at risk from day 25 on, for three days: just long enough
+  customer.Purchase(kT + Days(15));    // at risk from day 13 on, for two days
+  customer.Purchase(kT + Days(28));    // at risk from day 25 on, for three days: just long enough
   customer.AdvanceTo(kT + Days(200));  // from day 38 on
-  CHECK(customer.Take() == Lines{"2026-03-29T09:00:00Z life firing activity_changed", "2026-04-11T09:00:00Z life firing activity_changed"});
+  CHECK(customer.Take() == Lines{"2026-03-29T09:00:00Z life firing activity_changed",
+                                 "2026-04-11T09:00:00Z life firing activity_changed"});
   CHECK(customer.taken[0]["data"]["starts_at"] == "2026-03-26T09:00:00Z");
 }
 
 TEST_CASE("transition: within the cool-down the same change waits, another does not") {
   OneCustomer customer(RuleText("to: [at_risk, active], cooldown: 30d"));
   for (int day = 0; day < 4; ++day) customer.Purchase(kT + Days(day));  // active on day 3
-  customer.Purchase(kT + Days(15));                                     // at_risk on day 13, active on 15 (from another state)
-  customer.Purchase(kT + Days(26));                                     // at_risk on day 25, within 30 days of 13; active again
-  customer.AdvanceTo(kT + Days(300));                                   // at_risk on day 36; waits until day 43
+  customer.Purchase(kT + Days(15));    // at_risk on day 13, active on 15 (from another state)
+  customer.Purchase(kT + Days(26));    // at_risk on day 25, within 30 days of 13; active again
+  customer.AdvanceTo(kT + Days(300));  // at_risk on day 36; waits until day 43
   customer.Take();
   Lines told;
   for (const nlohmann::json& alert : customer.taken) {
-    told.push_back(alert["time"].get<std::string>() + " " + alert["data"]["from"].get<std::string>() + ">" +
+    told.push_back(alert["time"].get<std::string>() + " " +
+                   alert["data"]["from"].get<std::string>() + ">" +
                    alert["data"]["to"].get<std::string>());
   }
   // The one that waited was still the newest change on day 43 (dormant only on day 46).
-  CHECK(told == Lines{"2026-03-04T09:00:00Z new>active", "2026-03-14T09:00:00Z active>at_risk", "2026-03-16T09:00:00Z at_risk>active",
+  CHECK(told == Lines{"2026-03-04T09:00:00Z new>active", "2026-03-14T09:00:00Z active>at_risk",
+                      "2026-03-16T09:00:00Z at_risk>active",
                       "2026-04-13T09:00:00Z active>at_risk"});
 }
 
@@ -147,7 +157,8 @@ TEST_CASE("transition: a late event from before a step down corrects it, as of n
   customer.Purchase(kT + Days(22));
   customer.AdvanceTo(kT + Days(43));
   customer.Take();
-  CHECK(Changes(customer) == Lines{"dormant>reactivated", "reactivated>at_risk", "at_risk>dormant"});
+  CHECK(Changes(customer) ==
+        Lines{"dormant>reactivated", "reactivated>at_risk", "at_risk>dormant"});
   CHECK(customer.taken[0]["time"] == "2026-03-31T09:00:00Z");  // day 30, when it was learnt
   CHECK(customer.taken[1]["time"] == "2026-04-02T09:00:00Z");
   CHECK(customer.taken[2]["time"] == "2026-04-12T09:00:00Z");
