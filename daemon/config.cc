@@ -247,13 +247,17 @@ struct Tree {
   }
 };
 
-Result<Tree> LoadOne(const std::string& path, Findings& findings) {
-  Result<Node> node = LoadYamlFile(path);
-  if (!node) return std::unexpected(std::move(node.error()));
-  Tree tree{.filled = *node, .written = *node};
+Tree TreeOf(Node node, Findings& findings) {
+  Tree tree{.filled = node, .written = std::move(node)};
   Substitute(tree.filled, ProcessEnvironment, findings);
   ReportRepeatedRuleIds(tree.filled, findings);
   return tree;
+}
+
+Result<Tree> LoadOne(const std::string& path, Findings& findings) {
+  Result<Node> node = LoadYamlFile(path);
+  if (!node) return std::unexpected(std::move(node.error()));
+  return TreeOf(std::move(*node), findings);
 }
 
 // The rule files that `file` names, laid over *merged. A rule file holds a map with measures and
@@ -289,6 +293,16 @@ Status AddRuleFiles(const std::string& config_path, const Node& file, Tree* merg
   return {};
 }
 
+// Lays what the file at `path` says over *merged, then the rule files that it names.
+Status Add(const std::string& path, const Tree& tree, Tree* merged, Findings& findings) {
+  if (merged->filled.place.file.empty()) {
+    *merged = tree;
+  } else {
+    merged->Lay(tree);
+  }
+  return AddRuleFiles(path, tree.filled, merged, findings);
+}
+
 // The preset that the files name, below them.
 Status AddPreset(Tree* merged, Findings& findings) {
   const Node* name = merged->filled.Find("preset");
@@ -319,21 +333,22 @@ std::vector<std::string> PresetNames() {
   return names;
 }
 
-Result<LoadedConfig> LoadConfig(const std::vector<std::string>& files, ConfigUse use) {
+Result<LoadedConfig> LoadConfig(const std::vector<std::string>& files, ConfigUse use,
+                                const Node* overlay) {
   Findings findings;
   const auto failure = [&] {
     return Fail(fmt::format("{}", fmt::join(findings.errors(), "\n")), ExitCode::kConfig);
   };
   Tree merged;
   for (const std::string& path : files) {
-    Result<Tree> tree = LoadOne(path, findings);
-    if (!tree) return std::unexpected(std::move(tree.error()));
-    if (merged.filled.place.file.empty()) {
-      merged = *tree;
-    } else {
-      merged.Lay(*tree);
-    }
-    if (Status added = AddRuleFiles(path, tree->filled, &merged, findings); !added)
+    const Result<Tree> tree = LoadOne(path, findings);
+    if (!tree) return std::unexpected(tree.error());
+    if (Status added = Add(path, *tree, &merged, findings); !added)
+      return std::unexpected(std::move(added.error()));
+  }
+  if (overlay != nullptr) {
+    const Tree tree = TreeOf(*overlay, findings);
+    if (Status added = Add(overlay->place.file, tree, &merged, findings); !added)
       return std::unexpected(std::move(added.error()));
   }
   if (Status added = AddPreset(&merged, findings); !added)

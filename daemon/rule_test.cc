@@ -4,11 +4,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <memory>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
-#include "rules/ruleset.h"
+#include "customer/codec.h"
+#include "daemon/config.h"
 #include "rules/yaml.h"
 #include "shard/shard.h"
 #include "store/memory_store.h"
@@ -18,191 +22,426 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kUnits = 1'000'000;
+constexpr size_t kUnits = 10'000;
 constexpr int64_t kTimesMax = 100'000;
+// Where the wall clock stands for events that do not say when they arrive: none is from the future.
+constexpr WallTime kWall{kEventTimeMax.ms() - kMsPerDay};
 
-// The text that an expectation is compared with.
+// -- Expected alerts -----------------------------------------------------------------------------
+
+// Reads a time as a file may write it; nothing if it is none.
+using ReadTime = std::function<std::optional<EventTime>(const std::string& text)>;
+
 std::string TextOf(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-// The value at "observed.count" in the alert's data, or one of the alert's own attributes.
-std::optional<std::string> Field(const Json& alert, const std::string& path) {
-  if (path == "customer") return TextOf(alert["subject"]);
-  if (path == "time" || path == "id") return TextOf(alert[path]);
-  const Json* at = &alert["data"];
-  for (size_t begin = 0; begin <= path.size();) {
-    const size_t end = std::min(path.find('.', begin), path.size());
-    const auto it = at->find(path.substr(begin, end - begin));
-    if (!at->is_object() || it == at->end()) return {};
-    at = &*it;
-    begin = end + 1;
+bool SameNumber(double a, double b) { return std::abs(a - b) <= 1e-6 * std::max(1.0, std::abs(b)); }
+
+std::optional<double> NumberOf(const Node& node) {
+  double value = 0;
+  const char* end = node.scalar.data() + node.scalar.size();
+  const auto [last, failure] = std::from_chars(node.scalar.data(), end, value);
+  if (node.quoted || failure != std::errc() || last != end) return {};
+  return value;
+}
+
+bool SameScalar(const Json& value, const Node& expected, const ReadTime& read_time) {
+  if (value.is_null())
+    return expected.kind == Node::Kind::kNull || (!expected.quoted && expected.scalar == "null");
+  if (expected.kind != Node::Kind::kScalar) return false;
+  if (value.is_number()) {
+    const std::optional<double> number = NumberOf(expected);
+    return number && SameNumber(value.get<double>(), *number);
   }
-  return TextOf(*at);
+  const std::string text = TextOf(value);
+  if (text == expected.scalar) return true;
+  const std::optional<EventTime> time = ParseRfc3339(text);
+  return time && read_time(expected.scalar) == time;
 }
 
-bool Matches(const Json& alert, const Node& expected) {
-  return std::all_of(expected.map.begin(), expected.map.end(), [&](const Node::Entry& entry) {
-    const std::optional<std::string> value = Field(alert, entry.key);
-    return value && *value == (entry.value.kind == Node::Kind::kNull ? "null" : entry.value.scalar);
-  });
+// Appends "path: VALUE, expected ...", where the two differ.
+void Compare(const Json* value, const Node& expected, const std::string& path,
+             const ReadTime& read_time, std::vector<std::string>* differences) {
+  if (expected.kind == Node::Kind::kMap) {
+    for (const Node::Entry& entry : expected.map) {
+      const Json* child = nullptr;
+      if (value != nullptr && value->is_object() && value->contains(entry.key))
+        child = &value->at(entry.key);
+      Compare(child, entry.value, path.empty() ? entry.key : path + "." + entry.key, read_time,
+              differences);
+    }
+    return;
+  }
+  if (value != nullptr && SameScalar(*value, expected, read_time)) return;
+  differences->push_back(fmt::format("{}: {}, expected {}", path,
+                                     value == nullptr ? "missing" : TextOf(*value),
+                                     expected.kind == Node::Kind::kNull ? "null" : expected.scalar));
 }
 
-std::string Describe(const Json& alert) {
-  Json shown = alert["data"];
-  for (const char* key : {"version", "severity", "action", "labels", "annotations", "episode",
-                          "late_by", "detector", "threshold"})
+// The alert's fields under the names that a test uses.
+Json FieldsOf(const std::string& payload) {
+  Json event = Json::parse(payload);
+  Json fields{{"time", event["time"]}, {"customer", event["subject"]}};
+  const Json details = event["data"].contains("customer") ? event["data"]["customer"] : Json();
+  event["data"].erase("customer");
+  fields.update(event["data"]);
+  fields["id"] = event["id"];
+  if (details.is_object()) fields.update(details);  // activity, first_seen, last_seen
+  return fields;
+}
+
+// Pairs every expectation with an alert of its own if that can be done at all, and as many as
+// possible otherwise: augmenting paths. Returns for each expectation its alert, or -1.
+std::vector<int> Assign(const std::vector<std::vector<bool>>& fits, size_t alerts) {
+  std::vector<int> alert_of(fits.size(), -1);
+  std::vector<int> owner(alerts, -1);
+  std::vector<bool> tried;
+  const std::function<bool(size_t)> place = [&](size_t expectation) {
+    for (size_t alert = 0; alert < alerts; ++alert) {
+      if (!fits[expectation][alert] || tried[alert]) continue;
+      tried[alert] = true;
+      if (owner[alert] >= 0 && !place(static_cast<size_t>(owner[alert]))) continue;
+      owner[alert] = static_cast<int>(expectation);
+      alert_of[expectation] = static_cast<int>(alert);
+      return true;
+    }
+    return false;
+  };
+  for (size_t i = 0; i < fits.size(); ++i) {
+    tried.assign(alerts, false);
+    place(i);
+  }
+  return alert_of;
+}
+
+// One alert for people.
+std::string Show(const Json& alert) {
+  Json shown = alert;
+  for (const char* key : {"version", "severity", "action", "labels", "annotations", "episode", "key",
+                          "late_by", "detector", "customer_id", "id", "first_seen", "last_seen"})
     shown.erase(key);
-  return fmt::format("{} {}", TextOf(alert["time"]), shown.dump());
+  std::string out;
+  for (const auto& [key, value] : shown.items())
+    out += fmt::format("{}{}: {}", out.empty() ? "" : ", ", key, TextOf(value));
+  return out;
 }
+
+std::string Show(const Node& expected) {
+  if (expected.kind != Node::Kind::kMap)
+    return expected.kind == Node::Kind::kNull ? "null" : expected.scalar;
+  std::string out;
+  for (const Node::Entry& entry : expected.map) {
+    const bool nested = entry.value.kind == Node::Kind::kMap;
+    out += fmt::format("{}{}: {}{}{}", out.empty() ? "" : ", ", entry.key, nested ? "{" : "",
+                       Show(entry.value), nested ? "}" : "");
+  }
+  return out;
+}
+
+// What is wrong with these alerts, or nothing.
+std::optional<std::string> Judge(const std::vector<Json>& alerts, const Node& expected,
+                                 const ReadTime& read_time) {
+  std::vector<std::vector<std::vector<std::string>>> differences(expected.list.size());
+  std::vector<std::vector<bool>> fits(expected.list.size());
+  for (size_t i = 0; i < expected.list.size(); ++i) {
+    for (const Json& alert : alerts) {
+      Compare(&alert, expected.list[i], "", read_time, &differences[i].emplace_back());
+      fits[i].push_back(differences[i].back().empty());
+    }
+  }
+  const std::vector<int> alert_of = Assign(fits, alerts.size());
+  std::vector<bool> taken(alerts.size(), false);
+  for (const int alert : alert_of) {
+    if (alert >= 0) taken[static_cast<size_t>(alert)] = true;
+  }
+  std::string out;
+  for (size_t i = 0; i < alert_of.size(); ++i) {
+    if (alert_of[i] >= 0) continue;
+    out += fmt::format("\n    expected:  {}", Show(expected.list[i]));
+    // The nearest of those that nobody else has.
+    std::optional<size_t> nearest;
+    for (size_t a = 0; a < alerts.size(); ++a) {
+      if (!taken[a] && (!nearest || differences[i][a].size() < differences[i][*nearest].size()))
+        nearest = a;
+    }
+    if (!nearest) {
+      out += "\n      there is no such alert";
+      continue;
+    }
+    taken[*nearest] = true;
+    out += fmt::format("\n      the nearest: {}", Show(alerts[*nearest]));
+    for (const std::string& difference : differences[i][*nearest])
+      out += fmt::format("\n      {}", difference);
+  }
+  for (size_t a = 0; a < alerts.size(); ++a) {
+    if (!taken[a]) out += fmt::format("\n    not expected: {}", Show(alerts[a]));
+  }
+  if (out.empty()) return {};
+  return fmt::format("{} alerts, {} expected{}", alerts.size(), expected.list.size(), out);
+}
+
+// -- One test ------------------------------------------------------------------------------------
 
 class Test {
  public:
-  Test(const Node& file, Findings& findings) : file_(file), findings_(findings) {}
+  Test(const LoadedConfig& config, const RuleTestOptions& options, Findings& findings)
+      : rules_(config.rules),
+        future_skew_(config.daemon.future_skew),
+        calendar_(config.rules->calendar),
+        options_(options),
+        findings_(findings) {}
 
-  RuleTestReport Run() {
-    MapReader top(&file_, "the test", findings_);
-    report_.name = top.Text("name", "");
-    const Node* config = top.Required("config");
-    const Node* steps = top.Required("steps");
-    top.Finish();
-    if (config != nullptr) rules_ = Compile(*config, findings_);
-    if (!findings_.ok()) return report_;
-    shard_ = std::make_unique<Shard>(
-        ShardOptions{.topics = {"input"}, .rules = rules_, .time_source = TimeSource::kEvent},
-        MakeMemoryStore(), ShardMeta{});
+  // `test` is the reader of its map; what else that may hold is the caller's to read.
+  RuleTestResult Run(MapReader& test) {
+    result_.name = test.Text("name", "");
+    customer_ = test.Text("customer", customer_);
+    only_ = test.Texts("rules");
+    for (const std::string& id : only_) {
+      const bool known = std::any_of(rules_->rules.begin(), rules_->rules.end(),
+                                     [&](const Rule& rule) { return rule.info.id == id; });
+      if (!known)
+        test.ErrorAt("rules", fmt::format("'rules' of {}: there is no rule '{}' that is enabled",
+                                          test.what(), id));
+    }
+    const Node* steps = test.Required("steps");
+    if (steps == nullptr || !findings_.ok()) return result_;
+    if (steps->kind != Node::Kind::kList) {
+      test.ErrorAt("steps", fmt::format("'steps' of {} must be a list", test.what()));
+      return result_;
+    }
+    store_ = options_.open_store ? options_.open_store() : MakeMemoryStore();
+    Open({});
     for (const Node& step : steps->list) {
       Take(step);
-      if (!findings_.ok()) break;
+      if (!findings_.ok()) return result_;
     }
-    return report_;
+    const Node nothing{.kind = Node::Kind::kList, .place = test.place()};
+    if (const auto wrong = Judge(alerts_, nothing, {}))
+      Fail(test.place(), "at the end of the test: " + *wrong);
+    if (!refused_.empty())
+      Fail(test.place(), fmt::format("at the end of the test: refused, and no step expects it: {}",
+                                     fmt::join(refused_, ", ")));
+    return result_;
   }
 
  private:
   void Take(const Node& node) {
     MapReader step(&node, "a step", findings_);
+    if (node.kind == Node::Kind::kMap && node.map.size() != 1)
+      findings_.Error(node.place, "a step does one thing: put the next behind a dash of its own");
     if (const Node* event = step.Child("event")) Events(*event);
-    if (const std::optional<std::string> raw = step.Text("raw")) Send(*raw);
-    if (const std::optional<std::string> to = step.Text("advance_to")) Advance(step, *to);
-    if (const Node* expected = step.Child("expect")) Expect(*expected);
-    if (const Node* refused = step.Child("expect_refused"))
-      ExpectRefused(*refused, step.Texts("expect_refused"));
+    if (const std::optional<std::string> raw = step.Text("raw")) Send(*raw, kWall);
+    if (const std::optional<Duration> by = step.Time("advance")) AdvanceTo(now_ + *by);
+    if (const std::optional<EventTime> to = Moment(step, "advance_to")) AdvanceTo(*to);
+    if (const Node* expected = step.Child("expect")) Expect(step, *expected);
+    if (step.Has("expect_refused")) ExpectRefused(step);
+    if (const auto count = step.Integer("expect_customers", 0, INT32_MAX)) {
+      const uint64_t known = shard_->customers_known();
+      if (known != static_cast<uint64_t>(*count))
+        Fail(node.place, fmt::format("{} customers are remembered, expected {}", known, *count));
+    }
     step.Finish();
   }
 
-  std::optional<EventTime> Time(MapReader& reader, std::string_view key, const std::string& text) {
-    std::optional<EventTime> time = ParseRfc3339(text);
-    if (!time) time = ParseRfc3339(text + "T00:00:00Z");
+  [[nodiscard]] std::optional<EventTime> TimeOf(const std::string& text) const {
+    if (text.starts_with('+')) {
+      const Result<Duration> after = ParseDuration(text.substr(1));
+      return after ? std::optional(now_ + *after) : std::nullopt;
+    }
+    if (const std::optional<EventTime> time = ParseRfc3339(text)) return time;
+    const std::optional<EventTime> day = ParseRfc3339(text + "T00:00:00Z");
+    if (!day) return {};
+    const int64_t ms = day->ms();
+    return calendar_.DayStart(
+        static_cast<int32_t>(ms >= 0 ? ms / kMsPerDay : (ms - kMsPerDay + 1) / kMsPerDay));
+  }
+
+  std::optional<EventTime> Moment(MapReader& reader, std::string_view key) {
+    const std::optional<std::string> text = reader.Text(key);
+    if (!text) return {};
+    const std::optional<EventTime> time = TimeOf(*text);
     if (!time)
       reader.ErrorAt(
-          key, fmt::format("'{}' is no time: write 2026-03-01T00:00:00Z or 2026-03-01", text));
+          key, fmt::format("'{}' is no time: write 2026-03-01, 2026-03-01T09:00:00Z or +7d", *text));
     return time;
   }
 
   void Events(const Node& node) {
     MapReader event(&node, "an event", findings_);
     Json json;
-    const std::string id = event.Text("id", "");
-    json["customer_id"] = event.Text("customer", "c1");
-    json["type"] = event.Text("type", "purchase");
-    if (const std::optional<double> amount = event.Number("amount", -1e12, 1e12))
+    const std::optional<std::string> id = event.Text("id");
+    json["customer_id"] = event.Text("customer", customer_);
+    if (event.Required("type") != nullptr) json["type"] = event.Text("type", "");
+    if (const std::optional<double> amount = event.Number("amount", -1e300, 1e300))
       json["amount"] = *amount;
+    if (const std::optional<std::string> currency = event.Text("currency"))
+      json["currency"] = *currency;
     if (const Node* properties = event.Child("properties")) {
       for (const Node::Entry& entry : properties->map)
-        json["properties"][entry.key] = entry.value.scalar;
+        json["properties"][entry.key] = JsonOf(entry.value);
     }
-    event.Required("at");
-    std::optional<EventTime> at = Time(event, "at", event.Text("at", ""));
+    std::optional<EventTime> at = event.Has("at") ? Moment(event, "at") : now_;
+    const std::optional<EventTime> arrives = Moment(event, "arrives");
     const Duration every = event.Time("every", Duration(0));
     const int64_t times = event.Integer("times", 1, 1, kTimesMax);
     event.Finish();
-    for (int64_t i = 0; at && i < times; ++i) {
-      json["event_id"] = id.empty() ? fmt::format("e{}", next_id_++) : id;
+    if (!findings_.ok()) return;
+    if (arrives) AdvanceTo(*arrives);
+    if (json["type"] == "tick") json.erase("customer_id");
+    for (int64_t i = 0; i < times; ++i) {
+      json["event_id"] = id ? *id : fmt::format("event-{}", ++ids_);
       json["timestamp"] = FormatRfc3339(*at);
-      Send(json.dump());
+      Send(json.dump(), arrives ? WallTime(arrives->ms()) : kWall);
       *at = *at + every;
     }
   }
 
-  void Send(const std::string& payload) {
-    shard_->Offer(0, InputRecord{.topic = "input", .offset = offset_++, .payload = payload}, now_);
-    Check(shard_->Step(kUnits, now_));
-    // Each message is its own commit, and each commit goes through the encoding.
-    Collect();
+  static Json JsonOf(const Node& node) {
+    if (node.kind == Node::Kind::kNull) return {};
+    if (!node.quoted && (node.scalar == "true" || node.scalar == "false"))
+      return node.scalar == "true";
+    if (const std::optional<double> number = NumberOf(node)) return Json::parse(node.scalar);
+    return node.scalar;
   }
 
-  void Advance(MapReader& step, const std::string& text) {
-    const std::optional<EventTime> to = Time(step, "advance_to", text);
-    if (to) Check(shard_->AdvanceTo(*to, kUnits));
-    Collect();
+  void Send(const std::string& payload, WallTime wall) {
+    shard_->Offer(0, InputRecord{.topic = "input", .offset = offset_++, .payload = payload}, wall);
+    Finish([&] { return shard_->Step(kUnits, wall); });
   }
 
-  void Check(const Result<size_t>& done) {
-    if (!done) findings_.Error(file_.place, done.error().message);
+  void AdvanceTo(EventTime t) {
+    Finish([&] { return shard_->AdvanceTo(t, kUnits); });
+    now_ = std::max(now_, t);
+  }
+
+  // Steps until nothing is left to do; every step is a commit of its own.
+  void Finish(const std::function<Result<size_t>()>& step) {
+    size_t done = kUnits;
+    while (done == kUnits) {
+      const Result<size_t> units = step();
+      if (!units) return Broken(units.error());
+      done = *units;
+      Collect();
+    }
+    if (shard_->clock() != EventTime::Min()) now_ = std::max(now_, shard_->clock());
+    if (options_.reopen) Reopen();
   }
 
   void Collect() {
-    for (const OutgoingAlert& alert : shard_->outbox().alerts)
-      alerts_.push_back(Json::parse(alert.payload));
+    for (const OutgoingAlert& alert : shard_->outbox().alerts) {
+      const std::string& rule = rules_->rules[alert.rule].info.id;
+      if (only_.empty() || std::find(only_.begin(), only_.end(), rule) != only_.end())
+        alerts_.push_back(FieldsOf(alert.payload));
+    }
     for (const DeadLetter& dead : shard_->outbox().dead_letters)
       refused_.emplace_back(NameOf(dead.reason));
     shard_->OnCommitted();
-    if (Status saved = shard_->Save(0, now_, ""); !saved)
-      findings_.Error(file_.place, saved.error().message);
   }
 
-  void Expect(const Node& expected) {
-    std::vector<Json> left = std::exchange(alerts_, {});
-    for (const Node& one : expected.list) {
-      const auto it = std::find_if(left.begin(), left.end(),
-                                   [&](const Json& alert) { return Matches(alert, one); });
-      if (it == left.end()) {
-        std::string wanted;
-        for (const Node::Entry& entry : one.map)
-          wanted += fmt::format(" {}: {}", entry.key, entry.value.scalar);
-        report_.failures.push_back(fmt::format("{}: missing:{}", one.place.ToString(), wanted));
-      } else {
-        left.erase(it);
-      }
+  void Open(ShardMeta meta) {
+    shard_ = std::make_unique<Shard>(ShardOptions{.topics = {"input"},
+                                                  .rules = rules_,
+                                                  .time_source = TimeSource::kEvent,
+                                                  .future_skew = future_skew_},
+                                     std::move(store_), std::move(meta));
+  }
+
+  void Reopen() {
+    if (Status saved = shard_->Save(0, kWall, ""); !saved) return Broken(saved.error());
+    store_ = options_.open_store();
+    const Result<std::optional<std::string>> bytes = store_->LocalMeta();
+    if (!bytes) return Broken(bytes.error());
+    Result<LocalMeta> meta = DecodeLocalMeta(bytes->value_or(""));
+    if (!meta) return Broken(meta.error());
+    Open(std::move(meta->meta));
+  }
+
+  void Broken(const Error& error) { findings_.Error(Place{}, error.message); }
+
+  void Expect(MapReader& step, const Node& expected) {
+    if (expected.kind != Node::Kind::kList) {
+      step.ErrorAt("expect", "'expect' must be a list of alerts; [] for none");
+      return;
     }
-    for (const Json& alert : left)
-      report_.failures.push_back(
-          fmt::format("{}: not expected: {}", expected.place.ToString(), Describe(alert)));
+    for (const Node& alert : expected.list) {
+      if (alert.kind != Node::Kind::kMap || alert.map.empty())
+        findings_.Error(alert.place, "an expected alert is a map of fields and values");
+    }
+    const auto wrong =
+        Judge(alerts_, expected, [this](const std::string& text) { return TimeOf(text); });
+    if (wrong) Fail(expected.place, *wrong);
+    alerts_.clear();
   }
 
-  void ExpectRefused(const Node& node, std::vector<std::string> expected) {
+  void ExpectRefused(MapReader& step) {
+    std::vector<std::string> expected = step.Texts("expect_refused");
     std::vector<std::string> found = std::exchange(refused_, {});
     std::sort(expected.begin(), expected.end());
     std::sort(found.begin(), found.end());
-    if (expected != found) {
-      report_.failures.push_back(fmt::format("{}: refused [{}], expected [{}]",
-                                             node.place.ToString(), fmt::join(found, ", "),
-                                             fmt::join(expected, ", ")));
-    }
+    if (expected != found)
+      Fail(step.place(), fmt::format("refused: {}\n    expected: {}", fmt::join(found, ", "),
+                                     fmt::join(expected, ", ")));
   }
 
-  const Node& file_;
-  Findings& findings_;
-  RuleTestReport report_;
+  void Fail(const Place& place, const std::string& what) {
+    result_.failures.push_back(fmt::format("{}: {}", place.ToString(), what));
+  }
+
   std::shared_ptr<const RuleSet> rules_;
+  Duration future_skew_;
+  Calendar calendar_;
+  const RuleTestOptions& options_;
+  Findings& findings_;
+  RuleTestResult result_;
+  std::string customer_ = "c1";
+  std::vector<std::string> only_;  // rules; empty: all
+  std::unique_ptr<Store> store_;   // on its way to the shard
   std::unique_ptr<Shard> shard_;
-  WallTime now_{kEventTimeMax.ms() - kMsPerDay};  // no event of a test is in the future
+  EventTime now_;                  // the clock of the test
   int64_t offset_ = 0;
-  int64_t next_id_ = 1;
-  std::vector<Json> alerts_;
-  std::vector<std::string> refused_;
+  int64_t ids_ = 0;
+  std::vector<Json> alerts_;         // since the last `expect`
+  std::vector<std::string> refused_;  // since the last `expect_refused`
 };
 
 }  // namespace
 
-Result<RuleTestReport> RunRuleTest(const std::string& path) {
+Result<std::vector<RuleTestResult>> RunRuleTests(const std::string& path,
+                                                 const RuleTestOptions& options) {
   Result<Node> file = LoadYamlFile(path);
   if (!file) return std::unexpected(std::move(file.error()));
   Findings findings;
-  RuleTestReport report = Test(*file, findings).Run();
+  MapReader top(&*file, "the file", findings);
+  std::vector<std::string> config_files;
+  for (const std::string& name : top.Texts("config_files")) {
+    const std::filesystem::path relative(name);
+    config_files.push_back(relative.is_absolute()
+                               ? name
+                               : (std::filesystem::path(path).parent_path() / relative).string());
+  }
+  const Node* overlay = top.Child("config");
+  if (overlay == nullptr && config_files.empty())
+    findings.Error(file->place, "the file needs 'config' or 'config_files'");
+  Result<LoadedConfig> config = findings.ok() ? LoadConfig(config_files, ConfigUse::kBacktest, overlay)
+                                              : Fail("", ExitCode::kConfig);
+  std::vector<RuleTestResult> results;
+  if (config && top.Has("tests")) {
+    const Node& tests = *top.Child("tests");
+    if (tests.kind != Node::Kind::kList) top.ErrorAt("tests", "'tests' must be a list");
+    for (const Node& node : tests.list) {
+      MapReader test(&node, "a test", findings);
+      results.push_back(Test(*config, options, findings).Run(test));
+      test.Finish();
+    }
+  } else if (config) {
+    results.push_back(Test(*config, options, findings).Run(top));
+  }
+  if (config) top.Finish();
   if (!findings.ok())
     return Fail(fmt::format("{}", fmt::join(findings.errors(), "\n")), ExitCode::kConfig);
-  return report;
+  if (!config) return std::unexpected(std::move(config.error()));
+  return results;
 }
 
 }  // namespace heartbeatd

@@ -1,36 +1,62 @@
-// A rule test: a YAML file with a configuration, events, the passing of time, and the alerts that
-// must come. Run against the production shard with a manual clock.
+// Rule tests: a YAML file with rules, events, the passing of time, and the alerts that must come. They
+// run against the same shard code as the daemon, on a clock that only the file moves.
 //
-//   name: a customer who buys weekly stops
-//   config: {measures: {...}, rules: [...]}          # as in heartbeatd.yaml
-//   steps:
-//     - event: {customer: c1, type: purchase, at: 2026-01-01, every: 7d, times: 10, amount: 20}
-//     - raw: 'not json'                              # a message as it comes
-//     - advance_to: 2026-06-01T00:00:00Z
-//     - expect:                                      # exactly these since the last expect, in any
-//     order;
-//         - {customer: c1, rule: gone-quiet, status: firing, time: 2026-..., reason: ..., ratio:
-//         0.5}
-//     - expect: []                                   # nothing
-//     - expect_refused: [not_json]                   # dead letters since the last expect_refused
+//   config_files: [../../config/heartbeatd.yaml]  # relative to this file; may be left out
+//   config:                                       # laid over them: what heartbeatd.yaml may say
+//     measures: {purchases: {type: purchase}}
+//     rules: [{id: quiet, detector: silence, measure: purchases, after: 30d}]
+//   tests:
+//     - name: a customer who stops buying is noticed after 30 days
+//       rules: [quiet]        # whose alerts are looked at; default: all
+//       customer: anna        # whom events are of that name nobody; default: c1
+//       steps:
+//         - event: {type: purchase, at: 2026-01-01, amount: 20, properties: {channel: app}}
+//         - event: {type: purchase, at: +7d, every: 7d, times: 3}
+//         - advance: 29d      # or advance_to: 2026-02-20T09:00:00Z
+//         - expect: []
+//         - advance: 1d
+//         - expect:
+//             - {rule: quiet, status: firing, time: +0s, observed: {silent_days: 30}}
 //
-// In `expect` customer, time and id are the alert's own; any other key is a path into its data, as
-// `observed.count`. Only what is named is compared.
+// A file with a single test may have `name`, `rules`, `customer` and `steps` at its top.
+//
+// Times: RFC 3339; or a day, which begins at midnight in `time.zone`; or +7d, counted from where the
+// clock of the test stands. An event moves the clock to its time; one from before comes late. Other
+// fields of events: id (default: a new one each), customer, currency, and `arrives`, the wall clock's
+// time when it comes in, for events from the future.
+// Other steps: `raw: TEXT`, a message as it comes; `expect_refused: [REASON, ...]`, the dead letters;
+// `expect_customers: N`, how many are remembered.
+//
+// `expect` is the list of all alerts since the last one, in any order, and only the fields that it
+// names are compared: id, time and customer are the alert's own, every other is found in its data.
+// Alerts and dead letters that no step expects are failures too.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "store/store.h"
 
 namespace heartbeatd {
 
-struct RuleTestReport {
+struct RuleTestResult {
   std::string name;
-  std::vector<std::string> failures;  // file:line:column: what was expected and what came
+  // Empty: passed. Each "file:line:column: what", of several lines where alerts are compared.
+  std::vector<std::string> failures;
 };
 
-// Error: the file cannot be read or makes no sense.
-Result<RuleTestReport> RunRuleTest(const std::string& path);
+struct RuleTestOptions {
+  // Where a test's state is kept; by default in memory.
+  std::function<std::unique_ptr<Store>()> open_store;
+  // The shard is thrown away and opened again from its store after every message and every advance.
+  bool reopen = false;
+};
+
+// Runs all tests of the file. Error: it cannot be read, or makes no sense; all mistakes, one a line.
+Result<std::vector<RuleTestResult>> RunRuleTests(const std::string& path,
+                                                 const RuleTestOptions& options = {});
 
 }  // namespace heartbeatd
