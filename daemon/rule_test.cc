@@ -13,6 +13,7 @@
 
 #include "customer/codec.h"
 #include "daemon/config.h"
+#include "event/number.h"
 #include "rules/yaml.h"
 #include "shard/shard.h"
 #include "store/memory_store.h"
@@ -24,6 +25,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kUnits = 10'000;
 constexpr int64_t kTimesMax = 100'000;
+constexpr size_t kShownMax = 20;  // unexpected alerts of one step
 // Where the wall clock stands for events that do not say when they arrive: none is from the future.
 constexpr WallTime kWall{kEventTimeMax.ms() - kMsPerDay};
 
@@ -74,9 +76,9 @@ void Compare(const Json* value, const Node& expected, const std::string& path,
     return;
   }
   if (value != nullptr && SameScalar(*value, expected, read_time)) return;
-  differences->push_back(fmt::format("{}: {}, expected {}", path,
-                                     value == nullptr ? "missing" : TextOf(*value),
-                                     expected.kind == Node::Kind::kNull ? "null" : expected.scalar));
+  differences->push_back(
+      fmt::format("{}: {}, expected {}", path, value == nullptr ? "missing" : TextOf(*value),
+                  expected.kind == Node::Kind::kNull ? "null" : expected.scalar));
 }
 
 // The alert's fields under the names that a test uses.
@@ -118,8 +120,9 @@ std::vector<int> Assign(const std::vector<std::vector<bool>>& fits, size_t alert
 // One alert for people.
 std::string Show(const Json& alert) {
   Json shown = alert;
-  for (const char* key : {"version", "severity", "action", "labels", "annotations", "episode", "key",
-                          "late_by", "detector", "customer_id", "id", "first_seen", "last_seen"})
+  for (const char* key :
+       {"version", "severity", "action", "labels", "annotations", "episode", "key", "late_by",
+        "detector", "customer_id", "id", "first_seen", "last_seen"})
     shown.erase(key);
   std::string out;
   for (const auto& [key, value] : shown.items())
@@ -174,9 +177,13 @@ std::optional<std::string> Judge(const std::vector<Json>& alerts, const Node& ex
     for (const std::string& difference : differences[i][*nearest])
       out += fmt::format("\n      {}", difference);
   }
+  size_t unexpected = 0;
   for (size_t a = 0; a < alerts.size(); ++a) {
-    if (!taken[a]) out += fmt::format("\n    not expected: {}", Show(alerts[a]));
+    if (taken[a]) continue;
+    if (++unexpected <= kShownMax) out += fmt::format("\n    not expected: {}", Show(alerts[a]));
   }
+  if (unexpected > kShownMax)
+    out += fmt::format("\n    not expected: {} more", unexpected - kShownMax);
   if (out.empty()) return {};
   return fmt::format("{} alerts, {} expected{}", alerts.size(), expected.list.size(), out);
 }
@@ -190,7 +197,8 @@ class Test {
         future_skew_(config.daemon.future_skew),
         calendar_(config.rules->calendar),
         options_(options),
-        findings_(findings) {}
+        findings_(findings),
+        mistakes_before_(findings.errors().size()) {}
 
   // `test` is the reader of its map; what else that may hold is the caller's to read.
   RuleTestResult Run(MapReader& test) {
@@ -205,16 +213,16 @@ class Test {
                                           test.what(), id));
     }
     const Node* steps = test.Required("steps");
-    if (steps == nullptr || !findings_.ok()) return result_;
+    if (steps == nullptr || !ok()) return result_;
     if (steps->kind != Node::Kind::kList) {
       test.ErrorAt("steps", fmt::format("'steps' of {} must be a list", test.what()));
       return result_;
     }
-    store_ = options_.open_store ? options_.open_store() : MakeMemoryStore();
-    Open({});
+    if (options_.new_store) open_store_ = options_.new_store();
+    Open(open_store_ ? open_store_() : MakeMemoryStore(), {});
     for (const Node& step : steps->list) {
       Take(step);
-      if (!findings_.ok()) return result_;
+      if (!ok()) return result_;
     }
     const Node nothing{.kind = Node::Kind::kList, .place = test.place()};
     if (const auto wrong = Judge(alerts_, nothing, {}))
@@ -226,6 +234,9 @@ class Test {
   }
 
  private:
+  // No mistake in this test so far.
+  [[nodiscard]] bool ok() const { return findings_.errors().size() == mistakes_before_; }
+
   void Take(const Node& node) {
     MapReader step(&node, "a step", findings_);
     if (node.kind == Node::Kind::kMap && node.map.size() != 1)
@@ -263,7 +274,8 @@ class Test {
     const std::optional<EventTime> time = TimeOf(*text);
     if (!time)
       reader.ErrorAt(
-          key, fmt::format("'{}' is no time: write 2026-03-01, 2026-03-01T09:00:00Z or +7d", *text));
+          key,
+          fmt::format("'{}' is no time: write 2026-03-01, 2026-03-01T09:00:00Z or +7d", *text));
     return time;
   }
 
@@ -286,7 +298,7 @@ class Test {
     const Duration every = event.Time("every", Duration(0));
     const int64_t times = event.Integer("times", 1, 1, kTimesMax);
     event.Finish();
-    if (!findings_.ok()) return;
+    if (!ok()) return;
     if (arrives) AdvanceTo(*arrives);
     if (json["type"] == "tick") json.erase("customer_id");
     for (int64_t i = 0; i < times; ++i) {
@@ -301,8 +313,8 @@ class Test {
     if (node.kind == Node::Kind::kNull) return {};
     if (!node.quoted && (node.scalar == "true" || node.scalar == "false"))
       return node.scalar == "true";
-    if (const std::optional<double> number = NumberOf(node)) return Json::parse(node.scalar);
-    return node.scalar;
+    const bool number = !node.quoted && JsonNumberEnd(node.scalar, 0) == node.scalar.size();
+    return number ? Json::parse(node.scalar) : Json(node.scalar);
   }
 
   void Send(const std::string& payload, WallTime wall) {
@@ -325,7 +337,7 @@ class Test {
       Collect();
     }
     if (shard_->clock() != EventTime::Min()) now_ = std::max(now_, shard_->clock());
-    if (options_.reopen) Reopen();
+    if (open_store_) Reopen();
   }
 
   void Collect() {
@@ -339,22 +351,22 @@ class Test {
     shard_->OnCommitted();
   }
 
-  void Open(ShardMeta meta) {
+  void Open(std::unique_ptr<Store> store, ShardMeta meta) {
     shard_ = std::make_unique<Shard>(ShardOptions{.topics = {"input"},
                                                   .rules = rules_,
                                                   .time_source = TimeSource::kEvent,
                                                   .future_skew = future_skew_},
-                                     std::move(store_), std::move(meta));
+                                     std::move(store), std::move(meta));
   }
 
   void Reopen() {
     if (Status saved = shard_->Save(0, kWall, ""); !saved) return Broken(saved.error());
-    store_ = options_.open_store();
-    const Result<std::optional<std::string>> bytes = store_->LocalMeta();
+    std::unique_ptr<Store> store = open_store_();
+    const Result<std::optional<std::string>> bytes = store->LocalMeta();
     if (!bytes) return Broken(bytes.error());
     Result<LocalMeta> meta = DecodeLocalMeta(bytes->value_or(""));
     if (!meta) return Broken(meta.error());
-    Open(std::move(meta->meta));
+    Open(std::move(store), std::move(meta->meta));
   }
 
   void Broken(const Error& error) { findings_.Error(Place{}, error.message); }
@@ -393,15 +405,16 @@ class Test {
   Calendar calendar_;
   const RuleTestOptions& options_;
   Findings& findings_;
+  size_t mistakes_before_;
   RuleTestResult result_;
   std::string customer_ = "c1";
   std::vector<std::string> only_;  // rules; empty: all
-  std::unique_ptr<Store> store_;   // on its way to the shard
+  RuleTestOptions::OpenStore open_store_;
   std::unique_ptr<Shard> shard_;
-  EventTime now_;                  // the clock of the test
+  EventTime now_;  // the clock of the test
   int64_t offset_ = 0;
   int64_t ids_ = 0;
-  std::vector<Json> alerts_;         // since the last `expect`
+  std::vector<Json> alerts_;          // since the last `expect`
   std::vector<std::string> refused_;  // since the last `expect_refused`
 };
 
@@ -423,8 +436,9 @@ Result<std::vector<RuleTestResult>> RunRuleTests(const std::string& path,
   const Node* overlay = top.Child("config");
   if (overlay == nullptr && config_files.empty())
     findings.Error(file->place, "the file needs 'config' or 'config_files'");
-  Result<LoadedConfig> config = findings.ok() ? LoadConfig(config_files, ConfigUse::kBacktest, overlay)
-                                              : Fail("", ExitCode::kConfig);
+  Result<LoadedConfig> config = findings.ok()
+                                    ? LoadConfig(config_files, ConfigUse::kBacktest, overlay)
+                                    : Fail("", ExitCode::kConfig);
   std::vector<RuleTestResult> results;
   if (config && top.Has("tests")) {
     const Node& tests = *top.Child("tests");

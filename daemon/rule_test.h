@@ -1,5 +1,5 @@
-// Rule tests: a YAML file with rules, events, the passing of time, and the alerts that must come. They
-// run against the same shard code as the daemon, on a clock that only the file moves.
+// Rule tests: a YAML file with rules, events, the passing of time, and the alerts that must come.
+// They run against the same shard code as the daemon, on a clock that only the file moves.
 //
 //   config_files: [../../config/heartbeatd.yaml]  # relative to this file; may be left out
 //   config:                                       # laid over them: what heartbeatd.yaml may say
@@ -8,7 +8,7 @@
 //   tests:
 //     - name: a customer who stops buying is noticed after 30 days
 //       rules: [quiet]        # whose alerts are looked at; default: all
-//       customer: anna        # whom events are of that name nobody; default: c1
+//       customer: anna        # of events that name nobody; default: c1
 //       steps:
 //         - event: {type: purchase, at: 2026-01-01, amount: 20, properties: {channel: app}}
 //         - event: {type: purchase, at: +7d, every: 7d, times: 3}
@@ -20,16 +20,17 @@
 //
 // A file with a single test may have `name`, `rules`, `customer` and `steps` at its top.
 //
-// Times: RFC 3339; or a day, which begins at midnight in `time.zone`; or +7d, counted from where the
-// clock of the test stands. An event moves the clock to its time; one from before comes late. Other
-// fields of events: id (default: a new one each), customer, currency, and `arrives`, the wall clock's
-// time when it comes in, for events from the future.
-// Other steps: `raw: TEXT`, a message as it comes; `expect_refused: [REASON, ...]`, the dead letters;
-// `expect_customers: N`, how many are remembered.
+// Times: RFC 3339; or a day, which begins at midnight in `time.zone`; or +7d, counted from where
+// the clock of the test stands. An event moves the clock to its time; one from before comes late.
+// Other fields of events: id (default: a new one each), customer, currency, and `arrives`, the wall
+// clock's time when it comes in, for events from the future. Other steps: `raw: TEXT`, a message as
+// it comes; `expect_refused: [REASON, ...]`, the dead letters; `expect_customers: N`, how many are
+// remembered.
 //
 // `expect` is the list of all alerts since the last one, in any order, and only the fields that it
-// names are compared: id, time and customer are the alert's own, every other is found in its data.
-// Alerts and dead letters that no step expects are failures too.
+// names are compared: id, time and customer, those of the alert's data, and the customer's
+// activity, first_seen and last_seen. Alerts and dead letters that no step expects are failures
+// too.
 #pragma once
 
 #include <functional>
@@ -49,13 +50,15 @@ struct RuleTestResult {
 };
 
 struct RuleTestOptions {
-  // Where a test's state is kept; by default in memory.
-  std::function<std::unique_ptr<Store>()> open_store;
-  // The shard is thrown away and opened again from its store after every message and every advance.
-  bool reopen = false;
+  // Opens the store of a test, again and again with what it holds.
+  using OpenStore = std::function<std::unique_ptr<Store>()>;
+  // Makes a store for each test. If set, the shard is thrown away and read again from there after
+  // every message and every advance; by default it stays, in memory.
+  std::function<OpenStore()> new_store;
 };
 
-// Runs all tests of the file. Error: it cannot be read, or makes no sense; all mistakes, one a line.
+// Runs all tests of the file. Error: it cannot be read, or makes no sense; all mistakes, one a
+// line.
 Result<std::vector<RuleTestResult>> RunRuleTests(const std::string& path,
                                                  const RuleTestOptions& options = {});
 
