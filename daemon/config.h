@@ -66,8 +66,8 @@ enum class ConfigUse : uint8_t {
   kBacktest,  // only what is watched matters
 };
 
-// Loads and checks the files; later ones override earlier ones, and `overlay`, a tree that stands in
-// some other file, overrides them all. Error: all mistakes, one a line, each as
+// Loads and checks the files; later ones override earlier ones, and `overlay`, a tree that stands
+// in some other file, overrides them all. Error: all mistakes, one a line, each as
 // file:line:column: message; exit code kConfig.
 Result<LoadedConfig> LoadConfig(const std::vector<std::string>& files, ConfigUse use,
                                 const Node* overlay = nullptr);

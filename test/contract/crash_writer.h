@@ -1,5 +1,5 @@
-// Writes batches into a store on disk until it kills itself: what a SIGKILL leaves behind can only be
-// seen by another process.
+// Writes batches into a store on disk until it kills itself: what a SIGKILL leaves behind can only
+// be seen by another process.
 #pragma once
 
 #include <cstdint>

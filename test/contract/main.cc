@@ -11,6 +11,7 @@
 #include "../contract/crash_writer.h"
 
 int main(int argc, char** argv) {
-  if (argc == 4 && std::strcmp(argv[1], "--crash-writer") == 0) return heartbeatd::CrashWriter(argv[2], argv[3]);
+  if (argc == 4 && std::strcmp(argv[1], "--crash-writer") == 0)
+    return heartbeatd::CrashWriter(argv[2], argv[3]);
   return Catch::Session().run(argc, argv);
 }

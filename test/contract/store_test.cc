@@ -1,4 +1,5 @@
-// What every Store does, whichever it is (lib/store/store.h), and what the one on disk does beyond that.
+// What every Store does, whichever it is (lib/store/store.h), and what the one on disk does beyond
+// that.
 #include <fmt/format.h>
 #include <signal.h>
 #include <spawn.h>
@@ -26,7 +27,8 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 class TempDir {
  public:
   TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "heartbeatd-contract-XXXXXX").string();
+    std::string name =
+        (std::filesystem::temp_directory_path() / "heartbeatd-contract-XXXXXX").string();
     REQUIRE(mkdtemp(name.data()) != nullptr);
     path_ = name;
   }
@@ -43,7 +45,8 @@ class TempDir {
 };
 
 std::unique_ptr<Database> OpenDatabase(const std::string& directory) {
-  Result<std::unique_ptr<Database>> database = Database::Open({.directory = directory, .block_cache_bytes = 8u << 20, .memtable_bytes = 8u << 20});
+  Result<std::unique_ptr<Database>> database = Database::Open(
+      {.directory = directory, .block_cache_bytes = 8u << 20, .memtable_bytes = 8u << 20});
   if (!database) FAIL(database.error().message);
   return *std::move(database);
 }
@@ -88,7 +91,8 @@ struct Batch {
 StoreBatch Of(const Batch& batch) {
   StoreBatch out;
   for (const auto& [customer, bytes] : batch.states) {
-    out.states.push_back({customer, bytes ? std::optional<std::string_view>(*bytes) : std::nullopt});
+    out.states.push_back(
+        {customer, bytes ? std::optional<std::string_view>(*bytes) : std::nullopt});
   }
   out.timers_removed = batch.removed;
   out.timers_added = batch.added;
@@ -106,7 +110,8 @@ std::optional<std::string> Get(Store& store, const std::string& customer) {
   REQUIRE(got);
   return *got;
 }
-std::vector<Timer> Timers(Store& store, const Timer& after = {EventTime::Min(), ""}, size_t limit = 1000) {
+std::vector<Timer> Timers(Store& store, const Timer& after = {EventTime::Min(), ""},
+                          size_t limit = 1000) {
   Result<std::vector<Timer>> timers = store.Timers(after, limit);
   REQUIRE(timers);
   return *timers;
@@ -123,12 +128,28 @@ std::optional<std::string> Meta(Store& store) {
 }
 
 // Ids that an encoding of keys might trip over.
-const std::vector<std::string> kAwkward = {std::string("\0", 1), std::string("\0\0", 2), "a", std::string("a\0", 2), std::string("a\0b", 3), "b", "c", "cc", "m", "mm", "t", "tt",
-                                           "\x7f", "\x80", "\xff", "\xff\xff", std::string(256, 'x'), std::string(256, '\xff')};
+const std::vector<std::string> kAwkward = {std::string("\0", 1),
+                                           std::string("\0\0", 2),
+                                           "a",
+                                           std::string("a\0", 2),
+                                           std::string("a\0b", 3),
+                                           "b",
+                                           "c",
+                                           "cc",
+                                           "m",
+                                           "mm",
+                                           "t",
+                                           "tt",
+                                           "\x7f",
+                                           "\x80",
+                                           "\xff",
+                                           "\xff\xff",
+                                           std::string(256, 'x'),
+                                           std::string(256, '\xff')};
 
 }  // namespace
 
-#define FOR_EACH_STORE(subject)                          \
+#define FOR_EACH_STORE(subject)                                  \
   const auto subject = GENERATE(0, 1) == 0 ? Memory() : Rocks(); \
   INFO(subject->name)
 
@@ -144,11 +165,16 @@ TEST_CASE("store: a new one is empty") {
 TEST_CASE("store: a batch puts, replaces and deletes") {
   FOR_EACH_STORE(subject);
   const auto store = subject->make();
-  Write(*store, {.states = {{"a", "1"}, {"b", "2"}, {"empty", ""}}, .added = {T(10, "a"), T(20, "b")}, .meta = "first"});
+  Write(*store, {.states = {{"a", "1"}, {"b", "2"}, {"empty", ""}},
+                 .added = {T(10, "a"), T(20, "b")},
+                 .meta = "first"});
   CHECK(Get(*store, "a") == "1");
   CHECK(Get(*store, "empty") == "");
   CHECK(Meta(*store) == "first");
-  Write(*store, {.states = {{"a", std::nullopt}, {"b", "3"}, {"unknown", std::nullopt}}, .removed = {T(10, "a"), T(99, "nobody")}, .added = {T(5, "b")}, .meta = ""});
+  Write(*store, {.states = {{"a", std::nullopt}, {"b", "3"}, {"unknown", std::nullopt}},
+                 .removed = {T(10, "a"), T(99, "nobody")},
+                 .added = {T(5, "b")},
+                 .meta = ""});
   CHECK_FALSE(Get(*store, "a"));
   CHECK(Get(*store, "b") == "3");
   CHECK(Meta(*store) == "");
@@ -167,7 +193,8 @@ TEST_CASE("store: timers come in the order of time, then of the customer's bytes
   FOR_EACH_STORE(subject);
   const auto store = subject->make();
   std::set<Timer> timers;
-  for (const int64_t due : {INT64_MIN + 1, int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{255}, int64_t{256}, int64_t{1} << 40, INT64_MAX - 1}) {
+  for (const int64_t due : {INT64_MIN + 1, int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{255},
+                            int64_t{256}, int64_t{1} << 40, INT64_MAX - 1}) {
     for (const std::string& customer : kAwkward) timers.insert(T(due, customer));
   }
   Write(*store, {.added = std::vector<Timer>(timers.begin(), timers.end())});
@@ -175,7 +202,9 @@ TEST_CASE("store: timers come in the order of time, then of the customer's bytes
   CHECK(Timers(*store) == expected);
   // Any place to go on from, and any number.
   for (size_t i = 0; i < expected.size(); i += 7) {
-    const std::vector<Timer> rest(expected.begin() + static_cast<std::ptrdiff_t>(i) + 1, expected.begin() + static_cast<std::ptrdiff_t>(std::min(expected.size(), i + 6)));
+    const std::vector<Timer> rest(
+        expected.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+        expected.begin() + static_cast<std::ptrdiff_t>(std::min(expected.size(), i + 6)));
     CHECK(Timers(*store, expected[i], 5) == rest);
   }
   CHECK(Timers(*store, T(0, ""), 1) == std::vector<Timer>{T(0, kAwkward[0])});
@@ -214,7 +243,8 @@ TEST_CASE("store: values of any bytes and of any size") {
   std::mt19937_64 random(1);
   std::string large(3u << 20, '\0');
   for (char& c : large) c = static_cast<char>(random());
-  Write(*store, {.states = {{"large", large}, {"zeros", std::string(10, '\0')}}, .meta = std::string("\0\xff", 2)});
+  Write(*store, {.states = {{"large", large}, {"zeros", std::string(10, '\0')}},
+                 .meta = std::string("\0\xff", 2)});
   CHECK(Get(*store, "large") == large);
   CHECK(Get(*store, "zeros") == std::string(10, '\0'));
   CHECK(Meta(*store) == std::string("\0\xff", 2));
@@ -276,7 +306,10 @@ TEST_CASE("store: any operations in any order, against a plain map") {
   std::map<std::string, std::string> states;
   std::set<Timer> timers;
   std::optional<std::string> meta;
-  const auto customer = [&] { return random() % 4 == 0 ? kAwkward[random() % kAwkward.size()] : fmt::format("c{}", random() % 300); };
+  const auto customer = [&] {
+    return random() % 4 == 0 ? kAwkward[random() % kAwkward.size()]
+                             : fmt::format("c{}", random() % 300);
+  };
   const auto bytes = [&] {
     std::string out(random() % 200, '\0');
     for (char& c : out) c = static_cast<char>(random());
@@ -289,9 +322,14 @@ TEST_CASE("store: any operations in any order, against a plain map") {
     if (what < 60) {
       Batch batch{.meta = bytes()};
       std::map<std::string, std::optional<std::string>> changes;
-      for (size_t n = random() % 20; n > 0; --n) changes[customer()] = random() % 4 == 0 ? std::nullopt : std::optional(bytes());
+      for (size_t n = random() % 20; n > 0; --n)
+        changes[customer()] = random() % 4 == 0 ? std::nullopt : std::optional(bytes());
       for (const auto& [id, value] : changes) batch.states.emplace_back(id, value);
-      for (size_t n = random() % 10; n > 0; --n) batch.removed.push_back(timers.empty() || random() % 4 == 0 ? timer() : *std::next(timers.begin(), static_cast<std::ptrdiff_t>(random() % timers.size())));
+      for (size_t n = random() % 10; n > 0; --n)
+        batch.removed.push_back(timers.empty() || random() % 4 == 0
+                                    ? timer()
+                                    : *std::next(timers.begin(), static_cast<std::ptrdiff_t>(
+                                                                     random() % timers.size())));
       for (size_t n = random() % 12; n > 0; --n) batch.added.push_back(timer());
       Write(*store, batch);
       for (const auto& [id, value] : changes) {
@@ -338,18 +376,21 @@ TEST_CASE("store: any operations in any order, against a plain map") {
       const Timer after = random() % 8 == 0 ? Timer{EventTime::Min(), ""} : timer();
       const size_t limit = random() % 30;
       std::vector<Timer> expected;
-      for (auto it = timers.upper_bound(after); it != timers.end() && expected.size() < limit; ++it) expected.push_back(*it);
+      for (auto it = timers.upper_bound(after); it != timers.end() && expected.size() < limit; ++it)
+        expected.push_back(*it);
       CHECK(Timers(*store, after, limit) == expected);
     } else {
       const std::string after = random() % 8 == 0 ? "" : customer();
       const size_t limit = random() % 30;
       Pairs expected;
-      for (auto it = states.upper_bound(after); it != states.end() && expected.size() < limit; ++it) expected.emplace_back(*it);
+      for (auto it = states.upper_bound(after); it != states.end() && expected.size() < limit; ++it)
+        expected.emplace_back(*it);
       CHECK(Customers(*store, after, limit) == expected);
     }
   }
   CHECK(Customers(*store, "", 100'000) == Pairs(states.begin(), states.end()));
-  CHECK(Timers(*store, {EventTime::Min(), ""}, 100'000) == std::vector<Timer>(timers.begin(), timers.end()));
+  CHECK(Timers(*store, {EventTime::Min(), ""}, 100'000) ==
+        std::vector<Timer>(timers.begin(), timers.end()));
 }
 
 // -- On disk only --------------------------------------------------------------------------------
@@ -400,7 +441,9 @@ TEST_CASE("store on disk: what was flushed is there when it is opened again, sha
     const auto database = OpenDatabase(directory.path());
     for (int32_t partition = 0; partition < 3; ++partition) {
       const auto store = OpenShard(*database, partition);
-      Write(*store, {.states = {{"c", fmt::format("shard {}", partition)}}, .added = {T(partition, "c")}, .meta = fmt::format("meta {}", partition)});
+      Write(*store, {.states = {{"c", fmt::format("shard {}", partition)}},
+                     .added = {T(partition, "c")},
+                     .meta = fmt::format("meta {}", partition)});
       REQUIRE(store->Flush());
     }
   }
@@ -443,10 +486,13 @@ TEST_CASE("store on disk: shards of one database may be written from several thr
       const Result<std::unique_ptr<Store>> opened = database->OpenShard(partition);
       for (int i = 0; opened && i < 300; ++i) {
         const std::string value = fmt::format("{}", i);
-        const std::vector<Timer> removed = i > 0 ? std::vector<Timer>{T(i - 1, "c")} : std::vector<Timer>{};
-        const Status written = (*opened)->Write(Of({.states = {{"c", value}}, .removed = removed, .added = {T(i, "c")}, .meta = value}));
+        const std::vector<Timer> removed =
+            i > 0 ? std::vector<Timer>{T(i - 1, "c")} : std::vector<Timer>{};
+        const Status written = (*opened)->Write(Of(
+            {.states = {{"c", value}}, .removed = removed, .added = {T(i, "c")}, .meta = value}));
         const Result<std::optional<std::string>> got = (*opened)->Get("c");
-        if (!written || !got || *got != value) failures[static_cast<size_t>(partition)] = "at " + value;
+        if (!written || !got || *got != value)
+          failures[static_cast<size_t>(partition)] = "at " + value;
         if (i % 50 == 0) (void)(*opened)->Flush();
       }
     });
@@ -464,8 +510,11 @@ std::map<std::string, std::string> CrashWriterStates(uint64_t seed, int batches)
   for (int batch = 1; batch <= batches; ++batch) {
     for (int i = 0; i < 30; ++i) {
       const std::string customer = fmt::format("c{}", random() % 100);
-      if (random() % 5 == 0) states.erase(customer);
-      else states[customer] = fmt::format("{} of batch {}", customer, batch) + std::string(random() % 3000, 'x');
+      if (random() % 5 == 0)
+        states.erase(customer);
+      else
+        states[customer] =
+            fmt::format("{} of batch {}", customer, batch) + std::string(random() % 3000, 'x');
     }
   }
   return states;
@@ -474,7 +523,8 @@ std::map<std::string, std::string> CrashWriterStates(uint64_t seed, int batches)
 int CrashWriter(const std::string& directory, const std::string& seed_text) {
   const uint64_t seed = std::strtoull(seed_text.c_str(), nullptr, 10);
   std::mt19937_64 random(seed ^ 0x5eed);
-  Result<std::unique_ptr<Database>> database = Database::Open({.directory = directory, .block_cache_bytes = 1u << 20, .memtable_bytes = 1u << 20});
+  Result<std::unique_ptr<Database>> database = Database::Open(
+      {.directory = directory, .block_cache_bytes = 1u << 20, .memtable_bytes = 1u << 20});
   if (!database) return 3;
   Result<std::unique_ptr<Store>> store = (*database)->OpenShard(0);
   if (!store) return 4;
@@ -484,8 +534,10 @@ int CrashWriter(const std::string& directory, const std::string& seed_text) {
     const std::map<std::string, std::string> after = CrashWriterStates(seed, batch);
     Batch changes{.meta = fmt::format("{}", batch)};
     for (const auto& [customer, bytes] : after) {
-      if (const auto it = before.find(customer); it == before.end() || it->second != bytes) changes.states.emplace_back(customer, bytes);
-      if (!before.contains(customer)) changes.added.push_back(T(static_cast<int64_t>(customer.size()), customer));
+      if (const auto it = before.find(customer); it == before.end() || it->second != bytes)
+        changes.states.emplace_back(customer, bytes);
+      if (!before.contains(customer))
+        changes.added.push_back(T(static_cast<int64_t>(customer.size()), customer));
     }
     for (const auto& [customer, bytes] : before) {
       if (after.contains(customer)) continue;
@@ -525,10 +577,12 @@ TEST_CASE("store on disk: a killed process leaves the state after some batch, ne
     const int batches = meta ? std::stoi(*meta) : 0;
     CAPTURE(batches);
     if (batches > 0) ++found_something;
-    const std::map<std::string, std::string> expected = CrashWriterStates(std::strtoull(own_seed.c_str(), nullptr, 10), batches);
+    const std::map<std::string, std::string> expected =
+        CrashWriterStates(std::strtoull(own_seed.c_str(), nullptr, 10), batches);
     CHECK(Customers(*store) == Pairs(expected.begin(), expected.end()));
     std::set<Timer> timers;
-    for (const auto& [customer, bytes] : expected) timers.insert(T(static_cast<int64_t>(customer.size()), customer));
+    for (const auto& [customer, bytes] : expected)
+      timers.insert(T(static_cast<int64_t>(customer.size()), customer));
     CHECK(Timers(*store) == std::vector<Timer>(timers.begin(), timers.end()));
   }
   CHECK(found_something > 0);

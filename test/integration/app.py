@@ -47,7 +47,7 @@ class App:
         self.watch = watch
         self.inputs = [f"{name}-{topic}" for topic in inputs]
         self.alerts, self.dead_letters, self.changelog = (f"{name}-{topic}" for topic in ("alerts", "dlq", "changelog"))
-        self.daemons = {}
+        self.daemons = []
         self.sections = merge({
             "app": name,
             "workers": 2,
@@ -100,10 +100,10 @@ class App:
         return path, http
 
     def process(self, label="a", arguments=(), **sections):
-        """A process that is not started yet, with a state directory of its own. One that was made before is made anew."""
+        """A process that is not started yet; each label has a state directory and a log of its own."""
         path, http = self.configure(label, **sections)
         made = daemon.Daemon([self.watch, path], http, self.folder / f"{label}.log", arguments=arguments)
-        self.daemons.setdefault(label, []).append(made)
+        self.daemons.append(made)
         return made
 
     def start(self, label="a", **options):
@@ -116,7 +116,7 @@ class App:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def close(self):
-        for made in (one for list_of in self.daemons.values() for one in list_of):
+        for made in self.daemons:
             if made.process is not None and made.exit_code() is None:
                 made.kill()
 

@@ -52,8 +52,9 @@ def write(path, rows, until):
     return History(path, len(rows), until if isinstance(until, str) else rfc3339(until))
 
 
-def part_of_demo(path, random_source, share=0.1):
-    """All logins and that share of the buyers, with some events repeated and some purchases given back."""
+def part_of_demo(path, random_source, share=0.1, forgotten=("purchase", "login")):
+    """All logins and that share of the buyers; some events come twice, some purchases are given back, and after some
+    events of the types `forgotten` the customer wants to be forgotten, and may come again."""
     rows, keep = [], {}
     with gzip.open(DEMO, "rt") as lines:
         for row in map(json.loads, lines):
@@ -68,6 +69,8 @@ def part_of_demo(path, random_source, share=0.1):
                 rows.append(row)
             elif chance < 0.02 and row["type"] == "purchase":
                 rows.append({**row, "event_id": row["event_id"] + "-back", "type": "refund"})
+            elif chance < 0.023 and row["type"] in forgotten:
+                rows.append({**row, "event_id": row["event_id"] + "-erase", "type": "erase"})
     last = datetime.datetime.fromtimestamp(unix(rows[-1]["timestamp"]), datetime.timezone.utc)
     midnight = last.replace(hour=0, minute=0, second=0, microsecond=0) + datetime.timedelta(days=QUIET_DAYS)
     return write(path, rows, midnight.strftime("%Y-%m-%dT%H:%M:%SZ"))

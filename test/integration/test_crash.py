@@ -6,7 +6,7 @@ import app as apps
 import events
 
 KILLS = 10
-FEED_SECONDS = 1.5  # of each part: a kill falls somewhere into it
+FEED_SECONDS = 1.2  # of each part: a kill falls somewhere into it
 
 
 def part_feed(app, history, number, parts, seconds=FEED_SECONDS):
@@ -82,3 +82,20 @@ def test_lost_data_directory(new_app):
     app.feed(history, skip=half)
     app.end(history.until)
     app.check(history, least=1000)
+
+
+def test_latest_is_resolved_once(new_app):
+    """With input.start: latest, a partition begins at its end as of the first assignment, and never again."""
+    app = new_app(input={"start": "latest"})
+    history = events.part_of_demo(app.folder / "history.jsonl", events.seeded(13), share=0.02)
+    app.create_inputs()
+    before = 1000
+    app.feed(history, limit=before)
+    daemon = app.start()
+    daemon.kill()  # before any event of its own
+    app.feed(history, skip=before)
+    daemon.start()
+    app.end(history.until)
+    lines = history.path.read_text().splitlines(keepends=True)
+    history.path.write_text("".join(lines[before:]))
+    app.check(history, least=300)

@@ -8,6 +8,7 @@ SESSION_SECONDS = 3
 # Joining waits for a heartbeat, leaving for the end of a session; both with room for a slow machine.
 TAKE_OVER_SECONDS_MAX = 45
 PART = 100
+RATE = 700  # events per second: slow enough for a quick machine not to run out of them
 
 
 class Stream:
@@ -20,7 +21,7 @@ class Stream:
         deadline = time.monotonic() + TAKE_OVER_SECONDS_MAX
         while not condition():
             assert time.monotonic() < deadline, f"not within {TAKE_OVER_SECONDS_MAX} s: {what}"
-            self.app.feed(self.history, skip=self.sent, limit=PART)
+            self.app.feed(self.history, skip=self.sent, limit=PART, rate=RATE)
             self.sent += PART
 
     def during(self, act, seconds=0.6):
