@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/fault.h"
+
 namespace heartbeatd {
 namespace {
 
@@ -49,7 +51,7 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
                                EventTime noticed, CustomerState* state,
                                std::vector<OutgoingAlert>* alerts) {
   EventEffect effect;
-  if (rules_.dedupe_ids > 0) {
+  if (rules_.dedupe_ids > 0 && !HB_MUTANT("dedupe-off")) {
     if (state->recent.Contains(event.id_hash)) {
       effect.duplicate = true;
       return effect;

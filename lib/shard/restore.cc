@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/id.h"
 #include "shard/customers.h"
 
@@ -60,7 +61,9 @@ Result<bool> Restore::Step(Duration budget) {
     } else if (polled.kind == Polled::Kind::kEndOfPartition) {
       Part* part = Find(polled.at.at.partition);
       if (part != nullptr) part->next = std::max(part->next, polled.at.offset);
-      if (part != nullptr && part->next >= part->end && !part->done) {
+      const bool reached =
+          part != nullptr && (part->next >= part->end || HB_MUTANT("restore-to-stable-end"));
+      if (reached && !part->done) {
         if (Status finished = Finish(part); !finished)
           return std::unexpected(std::move(finished.error()));
       }

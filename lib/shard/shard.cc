@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fault.h"
+
 namespace heartbeatd {
 namespace {
 
@@ -63,7 +65,8 @@ Result<size_t> Shard::Step(size_t units_max, WallTime now) {
     ++done;
   }
   if (done >= units_max || options_.time_source != TimeSource::kWall) return done;
-  const std::optional<WallTime> drained_as_of = intake_.DrainedAsOf();
+  std::optional<WallTime> drained_as_of = intake_.DrainedAsOf();
+  if (HB_MUTANT("clock-during-backlog")) drained_as_of = now;
   if (!drained_as_of) return done;
   const EventTime target =
       std::min(AsEventTime(*drained_as_of) - options_.delay, traffic_.ClockLimit(*drained_as_of));

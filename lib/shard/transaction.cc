@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/fault.h"
+
 namespace heartbeatd {
 namespace {
 
@@ -46,6 +48,7 @@ class Transaction {
         return r;
     }
     // Last, so that whoever reads the log knows that nothing of this transaction follows.
+    if (HB_MUTANT("meta-left-out")) return {};
     const std::string meta = EncodeMeta(shard->Meta());
     return Send({.topic = topics_.changelog,
                  .partition = partition,
@@ -113,6 +116,7 @@ TransactionResult CommitShards(const std::vector<Shard*>& shards, const OutputTo
                      {"the changelog's offset was not reported", ExitCode::kTemporary}});
     }
     out.positions.push_back(*last + 1);
+    if (HB_MUTANT("timers-without-offsets") && !shard->HasMoved()) continue;
     // Also where only timers fired: nothing else fences a zombie.
     for (size_t i = 0; i < shard->options().topics.size(); ++i) {
       offsets.push_back({{shard->options().topics[i], partition}, shard->intake().next(i)});

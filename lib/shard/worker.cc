@@ -8,6 +8,8 @@
 #include <tuple>
 #include <utility>
 
+#include "base/fault.h"
+
 namespace heartbeatd {
 namespace {
 
@@ -96,10 +98,16 @@ Status Worker::OnPolled(Polled polled) {
       return {};
     }
     case Polled::Kind::kAssigned:
+      if (HB_MUTANT("group-metadata-afresh") && !shards_.empty()) {
+        generation_ = std::move(polled.generation);
+        return ResumeIntake();
+      }
       return OnAssigned(std::move(polled));
     case Polled::Kind::kRevoked:
+      if (HB_MUTANT("group-metadata-afresh")) return parts_.input.Stop();
       return OnRevoked();
     case Polled::Kind::kLost:
+      if (HB_MUTANT("group-metadata-afresh")) return parts_.input.Stop();
       return OnLost("the group has given our partitions away");
     case Polled::Kind::kFencedInstance:
       return OnFencedInstance();
@@ -300,6 +308,9 @@ Status Worker::CommitNow() {
   const size_t units = std::exchange(units_, 0);
   if (changed.empty() || !parts_.input.IsMember()) return {};
   const Duration began = parts_.clock.Monotonic();
+  for (Shard* shard : changed) {
+    if (HB_MUTANT("store-before-commit")) (void)SaveShard(shard);
+  }
   const TransactionResult committed =
       CommitShards(changed, options_.topics, generation_, parts_.committer);
   if (!committed.result.ok()) return OnCommitFailed(committed, units);

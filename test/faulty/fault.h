@@ -1,0 +1,25 @@
+// How tests steer the places of base/fault.h: by the environment in a process of its own
+// (heartbeatd-faults), by a hook within one (the simulation).
+//
+//   HEARTBEATD_CRASH=NAME:N      _exit(137) at the Nth passage of a point (N from 1)
+//   HEARTBEATD_ERROR=NAME:N:K    the Nth to the (N+K-1)th passage of an error place fails
+//   HEARTBEATD_MUTANT=NAME       this mistake is made
+//   HEARTBEATD_FAULT_LOG=FILE    the name of each point and error place is appended at its first
+//                                passage, and "crash NAME" before a crash
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace heartbeatd::fault {
+
+// Called at each point and error place of this thread, instead of what the environment says; the
+// answer counts at error places. May throw at points. An empty hook takes it away.
+using Hook = std::function<bool(std::string_view name)>;
+void SetHook(Hook hook);
+
+// Of this thread, instead of the environment's; "" makes none.
+void SetMutant(std::string name);
+
+}  // namespace heartbeatd::fault
