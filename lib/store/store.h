@@ -51,8 +51,8 @@ class Store {
   // All or nothing; quickest if states and timers ascend. A handle that has been taken over (the
   // shard was opened again) refuses.
   virtual Status Write(const StoreBatch& batch) = 0;
-  // Begins to make what was written survive a killed process; does not wait. (The changelog is the log:
-  // what is lost is read again.) A store that is closed in good order loses nothing.
+  // Begins to make what was written survive a killed process; does not wait. (The changelog is the
+  // log: what is lost is read again.) A store that is closed in good order loses nothing.
   virtual Status Flush() = 0;
   // Deletes everything of this shard.
   virtual Status Wipe() = 0;
