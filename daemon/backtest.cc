@@ -74,7 +74,7 @@ class Backtest {
         continue;
       }
       shard_->Offer(0, InputRecord{.topic = "input", .offset = offset, .payload = line},
-                    clock_.Now());
+                    clock_.Read());
       ++offset;
       if (Status stepped = Drain(); !stepped) return stepped;
     }

@@ -318,7 +318,8 @@ class Test {
   }
 
   void Send(const std::string& payload, WallTime wall) {
-    shard_->Offer(0, InputRecord{.topic = "input", .offset = offset_++, .payload = payload}, wall);
+    shard_->Offer(0, InputRecord{.topic = "input", .offset = offset_++, .payload = payload},
+                  {.wall = wall});
     Finish([&] { return shard_->Step(kUnits, wall); });
   }
 

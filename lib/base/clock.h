@@ -6,6 +6,13 @@
 
 namespace heartbeatd {
 
+// One moment by both clocks. Moments of one process are ordered by `monotonic`: the wall clock may
+// jump between them.
+struct Moment {
+  WallTime wall;
+  Duration monotonic{0};
+};
+
 // Thread-safe.
 class Clock {
  public:
@@ -13,6 +20,7 @@ class Clock {
   [[nodiscard]] virtual WallTime Now() const = 0;
   // A clock that never jumps, for deadlines and intervals; its zero is arbitrary.
   [[nodiscard]] virtual Duration Monotonic() const = 0;
+  [[nodiscard]] Moment Read() const { return {Now(), Monotonic()}; }
 };
 
 class SystemClock final : public Clock {

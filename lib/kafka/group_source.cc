@@ -238,7 +238,7 @@ std::optional<Error> GroupSource::CheckFetchers() {
 bool GroupSource::Behind(const Reader::Started& started) const {
   const auto answer = prober_->Latest(started.at);
   return answer && answer->round >= first_round_ && started.next < answer->confirmed.end &&
-         clock_.Monotonic() - answer->asked_monotonic < kFreshAnswer;
+         clock_.Monotonic() - answer->confirmed.asked.monotonic < kFreshAnswer;
 }
 
 // An upstream's open transaction lets nobody read beyond it: silence, but no fault of the fetcher.

@@ -51,8 +51,7 @@ void Prober::Impl::Run() {
 
     Answer asked{.round = ++round};
     lock.unlock();
-    asked.asked_monotonic = clock.Monotonic();
-    asked.confirmed.asked_at = clock.Now();
+    asked.confirmed.asked = clock.Read();
     const auto ends = asker->Ends(of, kAskTimeout);
     if (ends.has_value() != answered) {
       answered = ends.has_value();

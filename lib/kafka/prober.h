@@ -36,7 +36,6 @@ class Prober {
 
   struct Answer {
     ConfirmedEnd confirmed;
-    Duration asked_monotonic{0};  // Clock::Monotonic() when confirmed.asked_at was noted
     uint64_t round = 0;
   };
 

@@ -19,13 +19,13 @@ Intake::Intake(const EventSchema& schema, std::optional<std::string> currency,
   for (size_t i = 0; i < next.size(); ++i) topics_[i].next = topics_[i].expected = next[i];
 }
 
-void Intake::Offer(size_t topic, InputRecord record, WallTime now) {
+void Intake::Offer(size_t topic, InputRecord record, Moment now) {
   Topic& t = topics_[topic];
   if (record.offset < t.expected) return;
   t.expected = record.offset + 1;
   Pending& pending = t.queue.emplace_back();
   pending.topic = topic;
-  pending.received = now;
+  pending.received = now.monotonic;
   pending.refused = decoder_.Decode(record.payload.value_or(std::string_view()), &pending.event);
   pending.record = std::move(record);
 }
@@ -34,11 +34,11 @@ void Intake::OnEndOfPartition(size_t topic, int64_t offset) {
   topics_[topic].end_seen = std::max(topics_[topic].end_seen, offset);
 }
 
-void Intake::OnConfirmedEnd(size_t topic, int64_t end, WallTime asked_at) {
+void Intake::OnConfirmedEnd(size_t topic, const ConfirmedEnd& end) {
   Topic& t = topics_[topic];
-  t.end = std::max(t.end, end);
+  t.end = std::max(t.end, end.end);
   // The log may end in control records, which are delivered as an end of partition only.
-  if (std::max(t.expected, t.end_seen) >= end) t.drained_as_of = asked_at;
+  if (std::max(t.expected, t.end_seen) >= end.end) t.drained_as_of = end.asked;
 }
 
 Pending* Intake::Head() {
@@ -57,7 +57,7 @@ Pending* Intake::Head() {
   for (const Topic& t : topics_) {
     if (!t.queue.empty()) continue;
     // Drained after the head was received: whatever was sent to it before would have been seen.
-    if (t.drained_as_of && *t.drained_as_of >= first->received) continue;
+    if (t.drained_as_of && t.drained_as_of->monotonic >= first->received) continue;
     if (longest < kBufferedMax) return nullptr;
     ++overflows_;
   }
@@ -74,7 +74,7 @@ std::optional<WallTime> Intake::DrainedAsOf() const {
   std::optional<WallTime> as_of;
   for (const Topic& t : topics_) {
     if (!t.queue.empty() || !t.drained_as_of) return {};
-    as_of = as_of ? std::min(*as_of, *t.drained_as_of) : *t.drained_as_of;
+    as_of = as_of ? std::min(*as_of, t.drained_as_of->wall) : t.drained_as_of->wall;
   }
   return as_of;
 }

@@ -20,8 +20,8 @@ struct Pending {
   size_t topic = 0;
   InputRecord record;
   std::optional<DeadLetterReason> refused;
-  Event event;  // if it was not refused
-  WallTime received;
+  Event event;           // if it was not refused
+  Duration received{0};  // monotonic
 };
 
 // Not thread-safe.
@@ -35,11 +35,10 @@ class Intake {
 
   // Takes a message of topic `topic`, in the order of its offsets. One below the expected offset
   // has been seen before and is dropped.
-  void Offer(size_t topic, InputRecord record, WallTime now);
+  void Offer(size_t topic, InputRecord record, Moment now);
   // Everything below `offset` has been delivered.
   void OnEndOfPartition(size_t topic, int64_t offset);
-  // The partition ended at `end` when it was asked, at `asked_at`.
-  void OnConfirmedEnd(size_t topic, int64_t end, WallTime asked_at);
+  void OnConfirmedEnd(size_t topic, const ConfirmedEnd& end);
 
   // The message to be applied next; null if there is none or one must be waited for.
   [[nodiscard]] Pending* Head();
@@ -68,7 +67,7 @@ class Intake {
     int64_t expected = 0;  // of the next message to arrive
     int64_t end_seen = 0;  // from end-of-partition
     int64_t end = 0;       // from the prober
-    std::optional<WallTime> drained_as_of;
+    std::optional<Moment> drained_as_of;
   };
 
   FlatDecoder decoder_;

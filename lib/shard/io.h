@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/time.h"
 
@@ -62,10 +63,10 @@ using GroupGeneration = std::shared_ptr<const void>;
 struct Polled {
   enum class Kind {
     kNothing,
-    kRecord,          // record
-    kEndOfPartition,  // at: everything before at.offset has been delivered (control records
-                      // counted). Comes once each time the end is reached, not while it stays
-                      // there.
+    kRecord,            // record
+    kEndOfPartition,    // at: everything before at.offset has been delivered (control records
+                        // counted). Comes once each time the end is reached, not while it stays
+                        // there.
     kAssigned,          // partitions, generation: nothing is delivered until Start()
     kRevoked,           // partitions (all of ours): commit or abort, then Stop(), then poll on
     kLost,              // partitions: already somebody else's; abort, never commit, then Stop()
@@ -89,8 +90,8 @@ struct OffsetRange {
 
 // The answer of the newest probe of a partition's end.
 struct ConfirmedEnd {
-  int64_t end = 0;    // high watermark, read_uncommitted
-  WallTime asked_at;  // noted before the question was sent
+  int64_t end = 0;  // high watermark, read_uncommitted
+  Moment asked;     // noted before the question was sent
 };
 
 // Reads partitions: as a member of the consumer group (the input), or by assignment only (the

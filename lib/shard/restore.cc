@@ -46,6 +46,7 @@ Result<bool> Restore::Step(Duration budget) {
     }
     if (Status started = StartReading(); !started)
       return std::unexpected(std::move(started.error()));
+    if (start_over_) return StartOver();
   }
   const Duration until = clock_.Monotonic() + budget;
   uint64_t read = 0;
@@ -72,18 +73,14 @@ Result<bool> Restore::Step(Duration budget) {
       spdlog::warn("restore: {}; starting over", polled.error.message);
       if (Status reopened = changelog_.Reopen(); !reopened)
         return std::unexpected(std::move(reopened.error()));
-      reading_ = false;
-      for (Part& part : parts_) {
-        const int32_t partition = part.out.partition;
-        part = Part{};
-        part.out.partition = partition;
-      }
-      break;
+      start_over_ = true;
     }
+    if (start_over_) break;
     if (clock_.Monotonic() >= until) break;
   }
   records_ += read;
   metrics_.AddRestored(read);
+  if (start_over_) return StartOver();
   const Duration now = clock_.Monotonic();
   if (reading_ && !all_done() && now - logged_ >= kLogEvery) {
     logged_ = now;
@@ -98,6 +95,18 @@ Result<bool> Restore::Step(Duration budget) {
   spdlog::info("restored {} shards, {} changelog records, in {} ms", parts_.size(), records_,
                (now - began_).count());
   return true;
+}
+
+bool Restore::StartOver() {
+  start_over_ = false;
+  if (reading_) (void)changelog_.Stop();
+  reading_ = false;
+  for (Part& part : parts_) {
+    const int32_t partition = part.out.partition;
+    part = Part{};
+    part.out.partition = partition;
+  }
+  return false;
 }
 
 Result<bool> Restore::Ask() {
@@ -260,7 +269,12 @@ Status Restore::Finish(Part* part) {
       return rebuilt;
     if (part->next < part->end) return reading_ ? StartReading() : Status();
   }
-  if (Status checked = CheckInput(part); !checked) return checked;
+  const Result<Check> checked = CheckInput(part);
+  if (!checked) return std::unexpected(checked.error());
+  if (*checked == Check::kStartOver) {
+    start_over_ = true;
+    return {};
+  }
   // Every transaction ends with the shard's record, so nothing committed lies behind the newest
   // one; a position there, and not behind the control record that follows, finds it again.
   if (part->last_meta) part->out.position = *part->last_meta + 1;
@@ -271,8 +285,18 @@ Status Restore::Finish(Part* part) {
   return {};
 }
 
+// A shard's record does not fit what was asked before it was read. Others may have committed since
+// (we were frozen), and compaction may have removed the record that was the newest then. Only if
+// the log has not grown until we ask again is there no such excuse.
+bool Restore::FirstDoubt(const Part& part) {
+  const auto [it, is_new] = doubted_at_.try_emplace(part.out.partition, part.end);
+  if (!is_new && it->second == part.end) return false;
+  it->second = part.end;
+  return true;
+}
+
 // The shard's record against the group's offset and the input's range.
-Status Restore::CheckInput(Part* part) {
+Result<Restore::Check> Restore::CheckInput(Part* part) {
   ShardMeta& meta = part->out.meta;
   const bool known = !meta.changelog_id.empty();
   const int32_t partition = part->out.partition;
@@ -282,6 +306,7 @@ Status Restore::CheckInput(Part* part) {
     const auto next = meta.next.find(topic);
     const std::optional<int64_t>& group = part->committed[i];
     if (group && (next == meta.next.end() || next->second < *group)) {
+      if (FirstDoubt(*part)) return Check::kStartOver;
       return Fail(fmt::format("{}[{}]: the group has committed offset {}, but the changelog {} "
                               "knows {}. Either the changelog has lost "
                               "data or was deleted, or somebody has moved the group's offsets. "
@@ -295,6 +320,7 @@ Status Restore::CheckInput(Part* part) {
     if (next == meta.next.end()) {
       meta.next[topic] = options_.from_latest ? range.end : range.begin;
     } else if (next->second < range.begin || next->second > range.end) {
+      if (FirstDoubt(*part)) return Check::kStartOver;
       const std::string lost =
           next->second < range.begin
               ? fmt::format("offsets {} to {} are gone (retention)", next->second, range.begin - 1)
@@ -313,7 +339,7 @@ Status Restore::CheckInput(Part* part) {
   }
   part->out.is_new = !known;
   if (!known) meta.changelog_id = RandomUuid();
-  return {};
+  return Check::kFine;
 }
 
 Restore::Part* Restore::Find(int32_t partition) {

@@ -79,6 +79,8 @@ class Restore {
 
   static constexpr size_t kBufferBytesMax = 32u << 20;  // of all parts together
 
+  enum class Check { kFine, kStartOver };
+
   // False: the broker does not answer; try again.
   Result<bool> Ask();
   Status OpenLocal(Part* part);
@@ -87,7 +89,10 @@ class Restore {
   Status OnRecord(const InputRecord& record);
   Status Spill(Part* part);
   Status Finish(Part* part);
-  Status CheckInput(Part* part);
+  Result<Check> CheckInput(Part* part);
+  bool FirstDoubt(const Part& part);
+  // Forgets what was read and asks again at the next Step(). Always false: not done.
+  bool StartOver();
   Part* Find(int32_t partition);
 
   RestoreOptions options_;
@@ -101,6 +106,9 @@ class Restore {
   Duration began_;
   Duration logged_;
   uint64_t records_ = 0;
+  bool start_over_ = false;
+  // The changelog's end when a shard's record did not fit the rest, by partition.
+  std::map<int32_t, int64_t> doubted_at_;
 };
 
 }  // namespace heartbeatd

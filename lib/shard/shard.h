@@ -81,13 +81,11 @@ class Shard {
   Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta);
 
   // Step 1.
-  void Offer(size_t topic, InputRecord record, WallTime now) {
+  void Offer(size_t topic, InputRecord record, Moment now) {
     intake_.Offer(topic, std::move(record), now);
   }
   void OnEndOfPartition(size_t topic, int64_t offset) { intake_.OnEndOfPartition(topic, offset); }
-  void OnConfirmedEnd(size_t topic, int64_t end, WallTime asked_at) {
-    intake_.OnConfirmedEnd(topic, end, asked_at);
-  }
+  void OnConfirmedEnd(size_t topic, const ConfirmedEnd& end) { intake_.OnConfirmedEnd(topic, end); }
 
   // Step 2. Does at most `units_max` units of work (a message, a timer, a customer looked at after
   // a change of the rules); returns how many. Fewer than asked: there is nothing more to do now.

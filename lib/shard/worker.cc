@@ -88,7 +88,7 @@ Status Worker::OnPolled(Polled polled) {
       const auto it = shards_.find(polled.record.partition);
       if (it == shards_.end()) return {};
       const size_t topic = TopicIndex(polled.record.topic);
-      it->second->Offer(topic, std::move(polled.record), parts_.clock.Now());
+      it->second->Offer(topic, std::move(polled.record), parts_.clock.Read());
       return {};
     }
     case Polled::Kind::kEndOfPartition: {
@@ -262,7 +262,7 @@ Status Worker::Process() {
     for (size_t i = 0; check_ends && i < options_.shard.topics.size(); ++i) {
       const std::optional<ConfirmedEnd> end =
           parts_.input.LatestEnd({options_.shard.topics[i], shard->options().partition});
-      if (end) shard->OnConfirmedEnd(i, end->end, end->asked_at);
+      if (end) shard->OnConfirmedEnd(i, *end);
     }
     if (units_ >= units_max_) {
       work_left_ = true;

@@ -26,6 +26,7 @@ Broker::Answer Broker::Produce(const ProducerName& producer, const TopicPartitio
   if (transaction.epoch != producer.epoch) return Answer::kFencedProducer;
   Begin(&transaction);
   entry.fate = Entry::Fate::kOpen;
+  entry.written = clock_.Monotonic();
   *offset = logs_.at(at).Append(std::move(entry));
   transaction.written[at].push_back(*offset);
   return Answer::kOk;
@@ -57,7 +58,11 @@ Broker::Stable Broker::CommittedOffset(const TopicPartition& at) const {
   return {.offset = it == committed_.end() ? std::nullopt : std::optional(it->second)};
 }
 
-void Broker::Tick() {
+void Broker::Tick(Random* random) {
+  if (!deferred_.empty() && random->OneIn(4)) {
+    (void)EndTransaction(deferred_.back(), true);  // refused if there is a newer epoch
+    deferred_.pop_back();
+  }
   const Duration now = clock_.Monotonic();
   for (auto& [id, transaction] : transactions_) {
     if (!transaction.open || now - transaction.began <= options_.transaction_timeout) continue;
@@ -79,7 +84,8 @@ void Broker::Begin(Transaction* transaction) const {
 }
 
 void Broker::End(Transaction* transaction, bool commit) {
-  for (const auto& [at, offsets] : transaction->written) logs_.at(at).EndTransaction(offsets, commit);
+  for (const auto& [at, offsets] : transaction->written)
+    logs_.at(at).EndTransaction(offsets, commit);
   if (commit) {
     for (const auto& [at, offset] : transaction->offsets) committed_[at] = offset;
   }

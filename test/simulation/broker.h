@@ -12,6 +12,7 @@
 #include "shard/io.h"
 #include "simulation/group.h"
 #include "simulation/log.h"
+#include "simulation/random.h"
 
 namespace heartbeatd::sim {
 
@@ -47,6 +48,8 @@ class Broker {
   Answer SendOffsets(const ProducerName& producer, const std::vector<Position>& next,
                      const Membership& who);
   Answer EndTransaction(const ProducerName& producer, bool commit);
+  // The request to commit is on its way and arrives at some later Tick(), or too late.
+  void DeferCommit(const ProducerName& producer) { deferred_.push_back(producer); }
 
   // Nothing while an open transaction may still change it.
   struct Stable {
@@ -55,8 +58,8 @@ class Broker {
   };
   [[nodiscard]] Stable CommittedOffset(const TopicPartition& at) const;
 
-  // Lets transactions and sessions time out.
-  void Tick();
+  // Lets transactions and sessions time out, and late requests arrive.
+  void Tick(Random* random);
   [[nodiscard]] bool HasOpenTransactions() const;
 
  private:
@@ -77,6 +80,7 @@ class Broker {
   Group group_;
   std::map<std::string, Transaction> transactions_;  // by transactional.id
   std::map<TopicPartition, int64_t> committed_;
+  std::vector<ProducerName> deferred_;
 };
 
 }  // namespace heartbeatd::sim

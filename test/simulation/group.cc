@@ -66,7 +66,8 @@ void Group::Complete() {
   for (auto& [instance, member] : members_) {
     member.ready = false;
     member.assignment.clear();
-    const int32_t share = (partitions_ - next + left - 1) / left--;
+    const int32_t share = (partitions_ - next + left - 1) / left;
+    --left;
     for (const int32_t end = next + share; next < end; ++next) member.assignment.push_back(next);
   }
 }

@@ -23,18 +23,17 @@ void Log::EndTransaction(const std::vector<int64_t>& offsets, bool commit) {
   Append({.fate = Entry::Fate::kControl});
 }
 
-void Log::Compact(Random* random) {
+void Log::Compact(Duration keep_since) {
   const int64_t until = last_stable();
   std::map<std::string, int64_t> newest;
   for (const Entry& entry : entries_) {
     if (entry.offset < until && entry.fate == Entry::Fate::kCommitted && entry.key)
       newest[*entry.key] = entry.offset;
   }
-  const bool with_tombstones = random->OneIn(4);
   std::erase_if(entries_, [&](const Entry& entry) {
     if (entry.offset >= until || entry.offset == end_ - 1) return false;
     if (entry.fate != Entry::Fate::kCommitted) return true;  // aborted, or a control record
-    return entry.offset < newest[*entry.key] || (with_tombstones && !entry.value);
+    return entry.offset < newest[*entry.key] || (!entry.value && entry.written < keep_since);
   });
 }
 

@@ -8,14 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "base/time.h"
 #include "shard/io.h"
-#include "simulation/random.h"
 
 namespace heartbeatd::sim {
 
 struct Entry {
   enum class Fate : uint8_t { kOpen, kCommitted, kAborted, kControl };
   int64_t offset = 0;
+  Duration written{0};  // when
   Fate fate = Fate::kCommitted;
   std::optional<std::string> key;
   std::optional<std::string> value;
@@ -29,8 +30,8 @@ class Log {
   // What became of a transaction that appended these offsets here; adds its control record.
   void EndTransaction(const std::vector<int64_t>& offsets, bool commit);
   // Removes what newer committed records replace, as log compaction does below the last stable
-  // offset; tombstones too where they are the newest.
-  void Compact(Random* random);
+  // offset, and tombstones written before `keep_since`.
+  void Compact(Duration keep_since);
 
   [[nodiscard]] int64_t begin() const { return 0; }
   // The high watermark.

@@ -13,6 +13,9 @@ namespace {
 const EventTime kT = At("2026-03-01");
 constexpr WallTime kNow(1'800'000'000'000);
 
+// The wall clock does not jump, unless a test says so.
+Moment Read(WallTime now) { return {now, Duration(now.ms())}; }
+
 // Keeps the payloads that the intake's records point to.
 struct Input {
   explicit Input(size_t topics, std::vector<int64_t> next = {})
@@ -25,7 +28,7 @@ struct Input {
   }
   void Raw(size_t topic, int64_t offset, std::string payload, WallTime now = kNow) {
     payloads.push_back(std::move(payload));
-    intake.Offer(topic, InputRecord{.offset = offset, .payload = payloads.back()}, now);
+    intake.Offer(topic, InputRecord{.offset = offset, .payload = payloads.back()}, Read(now));
   }
   // "topic/offset" of everything that can be applied now.
   std::string Take() {
@@ -78,24 +81,24 @@ TEST_CASE("intake: ... unless it is confirmed drained, as of after the head was 
   Input input(2);
   input.Offer(0, 0, kT, kNow);
   SECTION("asked before") {
-    input.intake.OnConfirmedEnd(1, 0, kNow - Ms(1));
+    input.intake.OnConfirmedEnd(1, {0, Read(kNow - Ms(1))});
     CHECK(input.Take().empty());
   }
   SECTION("asked then") {
-    input.intake.OnConfirmedEnd(1, 0, kNow);
+    input.intake.OnConfirmedEnd(1, {0, Read(kNow)});
     CHECK(input.Take() == "0/0");
   }
   SECTION("asked then, but there is more than has arrived") {
-    input.intake.OnConfirmedEnd(1, 3, kNow);
+    input.intake.OnConfirmedEnd(1, {3, Read(kNow)});
     CHECK(input.Take().empty());
     input.Offer(1, 2, kT - Ms(1), kNow + Ms(1));  // offsets have gaps
     CHECK(input.Take() == "1/2");                 // the smallest first, then it is empty again
-    input.intake.OnConfirmedEnd(1, 3, kNow + Ms(5));
+    input.intake.OnConfirmedEnd(1, {3, Read(kNow + Ms(5))});
     CHECK(input.Take() == "0/0");
   }
   SECTION("control records at its end count as delivered") {
     input.intake.OnEndOfPartition(1, 3);
-    input.intake.OnConfirmedEnd(1, 3, kNow + Ms(1));
+    input.intake.OnConfirmedEnd(1, {3, Read(kNow + Ms(1))});
     CHECK(input.Take() == "0/0");
   }
 }
@@ -124,7 +127,7 @@ TEST_CASE("intake: a refused message waits for nobody") {
 
 TEST_CASE("intake: a tombstone is refused like an empty message") {
   Input input(1);
-  input.intake.Offer(0, InputRecord{.offset = 0}, kNow);
+  input.intake.Offer(0, InputRecord{.offset = 0}, Read(kNow));
   Pending* head = input.intake.Head();
   REQUIRE(head != nullptr);
   CHECK(head->refused == DeadLetterReason::kNotJson);
@@ -133,31 +136,31 @@ TEST_CASE("intake: a tombstone is refused like an empty message") {
 TEST_CASE("intake: drained as of the oldest answer, and only while nothing is buffered") {
   Input input(2);
   CHECK_FALSE(input.intake.DrainedAsOf());
-  input.intake.OnConfirmedEnd(0, 0, kNow);
+  input.intake.OnConfirmedEnd(0, {0, Read(kNow)});
   CHECK_FALSE(input.intake.DrainedAsOf());
-  input.intake.OnConfirmedEnd(1, 0, kNow + Ms(100));
+  input.intake.OnConfirmedEnd(1, {0, Read(kNow + Ms(100))});
   CHECK(input.intake.DrainedAsOf() == kNow);
-  input.intake.OnConfirmedEnd(0, 0, kNow + Ms(200));
+  input.intake.OnConfirmedEnd(0, {0, Read(kNow + Ms(200))});
   CHECK(input.intake.DrainedAsOf() == kNow + Ms(100));
   input.Offer(0, 0, kT, kNow + Ms(300));
   CHECK_FALSE(input.intake.DrainedAsOf());
-  input.intake.OnConfirmedEnd(1, 0, kNow + Ms(400));
+  input.intake.OnConfirmedEnd(1, {0, Read(kNow + Ms(400))});
   CHECK(input.Take() == "0/0");
   CHECK(input.intake.DrainedAsOf() == kNow + Ms(200));
   // More has been announced than has arrived: what was known stays known, nothing newer comes.
-  input.intake.OnConfirmedEnd(0, 5, kNow + Ms(500));
+  input.intake.OnConfirmedEnd(0, {5, Read(kNow + Ms(500))});
   CHECK(input.intake.DrainedAsOf() == kNow + Ms(200));
 }
 
 TEST_CASE("intake: lag counts what was announced and not yet applied") {
   Input input(2, {100, 0});
   CHECK(input.intake.Lag() == 0);
-  input.intake.OnConfirmedEnd(0, 103, kNow);
+  input.intake.OnConfirmedEnd(0, {103, Read(kNow)});
   CHECK(input.intake.Lag() == 3);
   input.Offer(0, 100, kT);
   input.Offer(0, 101, kT);
   CHECK(input.intake.Lag() == 3);
-  input.intake.OnConfirmedEnd(1, 0, kNow);
+  input.intake.OnConfirmedEnd(1, {0, Read(kNow)});
   CHECK(input.Take() == "0/100 0/101");
   CHECK(input.intake.Lag() == 1);
   input.intake.OnEndOfPartition(0, 103);  // a control record was last
@@ -170,13 +173,26 @@ TEST_CASE("intake: a partner that stays silent is waited for up to a bound") {
   input.payloads.push_back(payload);
   for (size_t i = 0; i < Intake::kBufferedMax - 1; ++i) {
     input.intake.Offer(
-        0, InputRecord{.offset = static_cast<int64_t>(i), .payload = input.payloads.back()}, kNow);
+        0, InputRecord{.offset = static_cast<int64_t>(i), .payload = input.payloads.back()},
+        Read(kNow));
   }
   CHECK(input.intake.Head() == nullptr);
   CHECK(input.intake.overflows() == 0);
   input.Offer(0, static_cast<int64_t>(Intake::kBufferedMax), kT);
   CHECK(input.intake.Head() != nullptr);
   CHECK(input.intake.overflows() > 0);
+}
+
+TEST_CASE("intake: a jump of the wall clock makes nothing look drained") {
+  Input input(2);
+  const Moment before = Read(kNow);
+  const Moment after{kNow - Hours(1), before.monotonic + Ms(10)};
+  input.intake.OnConfirmedEnd(1, {0, before});
+  const std::string payload = JsonOf("c", "e", kT, R"("type":"purchase")");
+  input.intake.Offer(0, InputRecord{.offset = 0, .payload = payload}, after);
+  CHECK(input.intake.Head() == nullptr);
+  input.intake.OnConfirmedEnd(1, {0, {after.wall + Ms(20), after.monotonic + Ms(20)}});
+  CHECK(input.intake.Head() != nullptr);
 }
 
 // However the messages of three topics arrive, each sorted by time, they leave in order of time.
@@ -211,11 +227,11 @@ TEST_CASE("intake: any arrival order of sorted topics gives one order") {
       }
       // The broker's answer is the truth: everything exists from the beginning.
       if (random() % 5 == 0)
-        input.intake.OnConfirmedEnd(topic, static_cast<int64_t>(topics[topic].size()), now);
+        input.intake.OnConfirmedEnd(topic, {static_cast<int64_t>(topics[topic].size()), Read(now)});
       if (random() % 3 == 0) take();
     }
     for (size_t topic = 0; topic < 3; ++topic)
-      input.intake.OnConfirmedEnd(topic, static_cast<int64_t>(topics[topic].size()), now);
+      input.intake.OnConfirmedEnd(topic, {static_cast<int64_t>(topics[topic].size()), Read(now)});
     take();
     CAPTURE(round);
     CHECK(order.size() == topics[0].size() + topics[1].size() + topics[2].size());

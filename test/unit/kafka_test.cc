@@ -361,12 +361,12 @@ TEST_CASE("prober: answers are younger than the Watch(), and none come from a de
   CHECK_FALSE(prober->Latest(kFirst));
   const auto first = wait_for(prober->Watch({kFirst}));
   CHECK(first.confirmed.end == 0);
-  CHECK(first.confirmed.asked_at == clock.Now());
+  CHECK(first.confirmed.asked.wall == clock.Now());
 
   clock.Advance(5s);
   const uint64_t next = prober->Watch({kFirst});
   CHECK(next > first.round);
-  CHECK(wait_for(next).confirmed.asked_at == clock.Now());
+  CHECK(wait_for(next).confirmed.asked.wall == clock.Now());
   prober->Unwatch({kFirst});
   CHECK(prober->Latest(kFirst));  // the first to watch still does
 
@@ -374,7 +374,7 @@ TEST_CASE("prober: answers are younger than the Watch(), and none come from a de
   std::this_thread::sleep_for(100ms);  // an answer may still be under way
   clock.Advance(5s);
   std::this_thread::sleep_for(300ms);
-  CHECK(prober->Latest(kFirst)->confirmed.asked_at < clock.Now());
+  CHECK(prober->Latest(kFirst)->confirmed.asked.wall < clock.Now());
   prober->Unwatch({kFirst});
   CHECK_FALSE(prober->Latest(kFirst));
 }

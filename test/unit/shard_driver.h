@@ -66,13 +66,13 @@ class ShardDriver {
                          .offset = static_cast<int64_t>(offset),
                          .payload = message.payload};
       if (!message.key.empty()) record.key = message.key;
-      shard_->Offer(topic, std::move(record), wall);
+      shard_->Offer(topic, std::move(record), Now());
     }
   }
   // The broker is asked now where each topic ends.
   void Probe() {
     for (size_t topic = 0; topic < log_.size(); ++topic)
-      shard_->OnConfirmedEnd(topic, static_cast<int64_t>(log_[topic].size()), wall);
+      shard_->OnConfirmedEnd(topic, {static_cast<int64_t>(log_[topic].size()), Now()});
   }
   // Steps until there is nothing more to do; a store that fails is asked again.
   void Run(size_t units = 1000) {
@@ -151,6 +151,8 @@ class ShardDriver {
     std::string key;
   };
 
+  // The wall clock never jumps here.
+  [[nodiscard]] Moment Now() const { return {wall, Duration(wall.ms())}; }
   void Reopen() {
     const Result<std::optional<std::string>> bytes = disk_->LocalMeta();
     ShardMeta meta;
