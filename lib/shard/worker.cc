@@ -98,16 +98,10 @@ Status Worker::OnPolled(Polled polled) {
       return {};
     }
     case Polled::Kind::kAssigned:
-      if (HB_MUTANT("group-metadata-afresh") && !shards_.empty()) {
-        generation_ = std::move(polled.generation);
-        return ResumeIntake();
-      }
       return OnAssigned(std::move(polled));
     case Polled::Kind::kRevoked:
-      if (HB_MUTANT("group-metadata-afresh")) return parts_.input.Stop();
       return OnRevoked();
     case Polled::Kind::kLost:
-      if (HB_MUTANT("group-metadata-afresh")) return parts_.input.Stop();
       return OnLost("the group has given our partitions away");
     case Polled::Kind::kFencedInstance:
       return OnFencedInstance();

@@ -82,6 +82,7 @@ Environment& TheEnvironment() {
 
 thread_local Hook hook;
 thread_local std::optional<std::string> mutant;
+thread_local int undisturbed = 0;
 
 }  // namespace
 
@@ -89,6 +90,7 @@ void SetHook(Hook h) { hook = std::move(h); }
 void SetMutant(std::string name) { mutant = std::move(name); }
 
 void Point(std::string_view name) {
+  if (undisturbed > 0) return;
   if (hook) {
     hook(name);
   } else {
@@ -96,9 +98,16 @@ void Point(std::string_view name) {
   }
 }
 
-bool Error(std::string_view name) { return hook ? hook(name) : TheEnvironment().Pass(name, true); }
+bool Error(std::string_view name) {
+  if (undisturbed > 0) return false;
+  return hook ? hook(name) : TheEnvironment().Pass(name, true);
+}
+
+Undisturbed::Undisturbed() { ++undisturbed; }
+Undisturbed::~Undisturbed() { --undisturbed; }
 
 bool Mutant(std::string_view name) {
+  if (undisturbed > 0) return false;
   return (mutant ? *mutant : TheEnvironment().mutant()) == name;
 }
 

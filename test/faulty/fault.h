@@ -22,4 +22,13 @@ void SetHook(Hook hook);
 // Of this thread, instead of the environment's; "" makes none.
 void SetMutant(std::string name);
 
+// While it lives, nothing of this thread is broken: for whatever knows how it ought to be.
+class Undisturbed {
+ public:
+  Undisturbed();
+  ~Undisturbed();
+  Undisturbed(const Undisturbed&) = delete;
+  Undisturbed& operator=(const Undisturbed&) = delete;
+};
+
 }  // namespace heartbeatd::fault

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "base/fault.h"
+
 namespace heartbeatd::sim {
 namespace {
 
@@ -121,6 +123,7 @@ void Member::Background() {
       return;
     case Group::Answer::kUnknownMember:
       TakeBack(Polled::Kind::kLost, State::kOut);
+      who_.member.clear();
       return;
     case Group::Answer::kFencedInstance:
       state_ = State::kFenced;
@@ -136,7 +139,7 @@ void Member::Assigned() {
   holding_ = Holding::kOurs;
   Polled event{.kind = Polled::Kind::kAssigned};
   event.partitions = Partitions();
-  event.generation = std::make_shared<const Membership>(who_);
+  event.generation = std::make_shared<const Generation>(Generation{who_, *this});
   events_.push_back(std::move(event));
 }
 
@@ -310,11 +313,13 @@ TxResult Producer::SendOffsets(const std::vector<Position>& next,
   world_.Pass("send offsets");
   if (world_.Dead()) return {};
   if (!name_ || generation == nullptr) return {TxResult::Kind::kFenced, {"not a member"}};
+  if (next.empty()) return {};  // librdkafka asks nobody then
+  const auto& taken = *static_cast<const Generation*>(generation.get());
   const bool fails = world_.Fails("send offsets");
   if (fails && world_.random().OneIn(2))
     return {TxResult::Kind::kAbort, {"no coordinator", ExitCode::kTemporary}};
-  TxResult result =
-      Judge(broker_.SendOffsets(*name_, next, *static_cast<const Membership*>(generation.get())));
+  TxResult result = Judge(broker_.SendOffsets(
+      *name_, next, HB_MUTANT("group-metadata-afresh") ? taken.of.who() : taken.who));
   world_.Pass("offsets sent");
   if (fails && result.ok()) return {TxResult::Kind::kAbort, {"no reply", ExitCode::kTemporary}};
   return result;

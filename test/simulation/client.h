@@ -84,6 +84,8 @@ class Member final : public EventSource {
   bool IsMember() override { return state_ == State::kMember; }
   Status Reopen() override;
 
+  [[nodiscard]] const Membership& who() const { return who_; }
+
   // All input topics; given by whoever makes the member.
   std::vector<std::string> topics;
 
@@ -107,6 +109,12 @@ class Member final : public EventSource {
   // The prober's newest answers.
   std::map<TopicPartition, ConfirmedEnd> ends_;
   Duration asked_{0};
+};
+
+// What is behind a GroupGeneration here.
+struct Generation {
+  Membership who;
+  const Member& of;
 };
 
 // A transactional producer. Records and requests may be lost, replies too; a commit whose reply is

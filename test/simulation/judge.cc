@@ -5,6 +5,7 @@
 #include <string>
 
 #include "customer/codec.h"
+#include "faulty/fault.h"
 #include "shard/customers.h"
 #include "simulation/machine.h"
 
@@ -55,7 +56,10 @@ std::vector<std::string> Differences(const std::map<Key, int>& expected,
 }  // namespace
 
 void World::Judge() {
-  const Outcome expected = oracle_.Finish(end_);
+  const Outcome expected = [&] {
+    const fault::Undisturbed undisturbed;
+    return oracle_.Finish(end_);
+  }();
   for (const auto& [payload, n] : expected.alerts) tally_.alerts += static_cast<uint64_t>(n);
   JudgeAlerts(expected);
   JudgeChangelog(expected);

@@ -117,7 +117,9 @@ void World::Machine::Pass(std::string_view place) {
     dead_ = true;
     throw Killed{};
   }
-  const bool freeze = world.random_.OneIn(world.temper_.freeze);
+  // The worst moment to freeze at: all is decided and nothing is sent.
+  const uint64_t rarer = place == "begin" ? 10 : 1;
+  const bool freeze = world.random_.OneIn(world.temper_.freeze / rarer);
   if (!freeze && !world.random_.OneIn(world.temper_.overtake)) return;
   // The hook is this process's; while others act it is theirs.
   if (freeze) {

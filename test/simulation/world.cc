@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "faulty/fault.h"
 #include "simulation/machine.h"
 
 namespace heartbeatd::sim {
@@ -110,7 +111,7 @@ void World::Act() {
     return machine.Start();
   }
   if (what == 99 && machine.IsFree() && random_.OneIn(4)) return machine.Stop();
-  if (what != 98 || !random_.OneIn(3)) return;
+  if (what != 98) return;
   if (shape_.time_source == TimeSource::kEvent)
     return clock_.Jump(std::chrono::hours(random_.Between(-1, 1)));
   // Wall time is what customers' silences are made of.
@@ -138,7 +139,10 @@ void World::Produce() {
     if (!message.key.empty()) entry.key = message.key;
     const int64_t offset = broker_.log(at).Append(std::move(entry));
     sent_[at] = offset + 1;
-    oracle_.Apply(message, offset, clock_.Now());
+    {
+      const fault::Undisturbed undisturbed;
+      oracle_.Apply(message, offset, clock_.Now());
+    }
     ++tally_.messages;
     --messages_left_;
   }
