@@ -163,7 +163,7 @@ void CustomerTable::Trim() {
   for (const bool all : {false, true}) {
     for (auto it = customers_.begin(); bytes > cache_bytes_max_ && it != customers_.end();) {
       Customer& customer = *it->second;
-      if (!customer.unsaved && (all || customer.used < period_)) {
+      if (!customer.unsaved && !customer.uncommitted && (all || customer.used < period_)) {
         bytes -= std::min(bytes, MemoryOf(customer));
         it = customers_.erase(it);
       } else {
