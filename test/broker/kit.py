@@ -66,6 +66,10 @@ class Kit:
         lines = self.run("dump", topic, "--isolation", isolation, "--timeout", seconds, seconds=seconds + 10)
         return [json.loads(line) for line in lines.splitlines()]
 
+    def dump_state(self, directory):
+        """The rows of a state directory whose daemon has ended: partition, kind, key_base64, value_base64."""
+        return [json.loads(line) for line in self.run("dump-state", directory).splitlines()]
+
     def dump_values(self, topic, path, isolation="read_committed", seconds=60):
         """The bare values into a file, one a line."""
         with open(path, "w") as out:
@@ -75,7 +79,7 @@ class Kit:
             raise KitError(done.stderr.strip())
 
     def offsets(self, *topics, group=None):
-        """One dictionary a partition: topic, partition, begin, end, and with a group committed and lag."""
+        """One dictionary a partition: topic, partition, begin, stable, end, and with a group committed and lag."""
         lines = self.run("offsets", *topics, *(["--group", group] if group else []))
         return [json.loads(line) for line in lines.splitlines()]
 

@@ -73,6 +73,11 @@ struct DumpOptions {
 // value).
 void Dump(const DumpOptions& options);
 
+// Prints what a daemon has in its state directory, every row of every partition, as {"partition",
+// "kind": customer, timer or meta, "key_base64", "value_base64"}. Only reads; the daemon must have
+// ended, since what it still holds in memory is not seen.
+void DumpState(const std::string& directory);
+
 struct OffsetsOptions {
   Connection connection;
   std::vector<std::string> topics;
@@ -80,6 +85,8 @@ struct OffsetsOptions {
   double wait_seconds = 0;  // > 0: report sums until the group has consumed all
   int interval_ms = 50;
 };
+// Prints begin, last stable offset, end (the high watermark) and the group's committed offset of
+// each partition; or, waiting, only sums.
 void Offsets(const OffsetsOptions& options);
 
 struct DeleteRecordsOptions {

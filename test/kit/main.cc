@@ -40,6 +40,7 @@ class CommandLine {
     AddSend();
     AddTick();
     AddDump();
+    AddDumpState();
     AddOffsets();
     AddGenerate();
     AddDiscard();
@@ -162,12 +163,19 @@ class CommandLine {
         ->capture_default_str();
   }
 
+  void AddDumpState() {
+    CLI::App* verb = Verb("dump-state", "print the local state of a daemon that has ended",
+                          [this] { DumpState(state_directory_); });
+    verb->add_option("directory", state_directory_, "its state.directory")->required();
+  }
+
   void AddOffsets() {
-    CLI::App* verb = Verb(
-        "offsets", "print begin, end and a group's committed offset of each partition", [this] {
-          offsets_.connection = connection_;
-          Offsets(offsets_);
-        });
+    CLI::App* verb =
+        Verb("offsets", "print begin, stable, end and a group's committed offset of each partition",
+             [this] {
+               offsets_.connection = connection_;
+               Offsets(offsets_);
+             });
     verb->add_option("topics", offsets_.topics)->required();
     verb->add_option("--group", offsets_.group);
     verb->add_option("--wait", offsets_.wait_seconds,
@@ -218,6 +226,7 @@ class CommandLine {
   SendOptions send_;
   TickOptions tick_;
   DumpOptions dump_;
+  std::string state_directory_;
   OffsetsOptions offsets_;
   GenerateOptions generate_;
   DiscardOptions discard_;

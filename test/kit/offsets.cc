@@ -10,15 +10,16 @@ namespace {
 
 constexpr int kAnswerTimeoutMs = 10'000;
 
-// Three lists with the same partitions in the same order.
+// Lists with the same partitions in the same order.
 struct View {
   Partitions begins;
+  Partitions stable;  // null unless asked for
   Partitions ends;
   Partitions committed;  // null without a group; an offset below 0: none
 };
 
 View Look(rd_kafka_t* handle, const rd_kafka_topic_partition_list_t* partitions, bool with_group) {
-  View view{Edges(handle, partitions, Edge::kBegin), nullptr, nullptr};
+  View view{Edges(handle, partitions, Edge::kBegin), nullptr, nullptr, nullptr};
   if (with_group) {
     view.committed.reset(rd_kafka_topic_partition_list_copy(partitions));
     const rd_kafka_resp_err_t error =
@@ -34,8 +35,8 @@ void PrintEach(const View& view) {
   for (int i = 0; i < view.ends->cnt; ++i) {
     const rd_kafka_topic_partition_t& end = view.ends->elems[i];
     const int64_t begin = view.begins->elems[i].offset;
-    std::printf("{\"topic\":\"%s\",\"partition\":%d,\"begin\":%ld,\"end\":%ld", end.topic,
-                end.partition, begin, end.offset);
+    std::printf("{\"topic\":\"%s\",\"partition\":%d,\"begin\":%ld,\"stable\":%ld,\"end\":%ld",
+                end.topic, end.partition, begin, view.stable->elems[i].offset, end.offset);
     if (view.committed) {
       const int64_t committed = view.committed->elems[i].offset;
       if (committed >= 0) {
@@ -72,7 +73,13 @@ void Offsets(const OffsetsOptions& options) {
   const Handle handle = NewConsumer(options.connection, properties);
   const Partitions partitions = AllPartitions(handle.get(), options.topics);
   if (options.wait_seconds <= 0) {
-    PrintEach(Look(handle.get(), partitions.get(), !options.group.empty()));
+    // A read_committed handle is told the last stable offset instead of the high watermark. Asked
+    // first: what is stable then cannot lie beyond the end as of later.
+    const Handle reader = NewConsumer(options.connection, {{"isolation.level", "read_committed"}});
+    Partitions stable = Edges(reader.get(), partitions.get(), Edge::kEnd);
+    View view = Look(handle.get(), partitions.get(), !options.group.empty());
+    view.stable = std::move(stable);
+    PrintEach(view);
     return;
   }
   if (options.group.empty()) Die("--wait needs --group");

@@ -12,6 +12,8 @@ namespace {
 constexpr std::string_view kBase64 =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+}  // namespace
+
 void AppendBase64(std::string& out, std::string_view bytes) {
   for (size_t i = 0; i < bytes.size(); i += 3) {
     const size_t present = std::min<size_t>(3, bytes.size() - i);
@@ -23,8 +25,6 @@ void AppendBase64(std::string& out, std::string_view bytes) {
       out += j <= present ? kBase64[group >> (18U - 6U * j) & 63U] : '=';
   }
 }
-
-}  // namespace
 
 std::optional<std::string> FromBase64(std::string_view text) {
   if (text.size() % 4 != 0) return std::nullopt;

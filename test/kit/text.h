@@ -11,6 +11,9 @@ namespace kit {
 // Appends bytes as a JSON string, quotes included. `bytes` must be UTF-8.
 void AppendJsonString(std::string& out, std::string_view bytes);
 
+// Appends the bytes' base64, without quotes.
+void AppendBase64(std::string& out, std::string_view bytes);
+
 // Appends `"name":` and the bytes as a JSON string; bytes that are not UTF-8 as `"name_base64":`.
 void AppendJsonField(std::string& out, std::string_view name, std::string_view bytes);
 
