@@ -1,10 +1,12 @@
-"""One application on the tests' broker: its topics, its processes, and the comparison with a backtest."""
+"""One application on the tests' broker: its topics, its processes, and the verdict: a comparison with a backtest, and the
+independent verifier's."""
 import json
 import pathlib
 
 import comparison
 import daemon
 import processes
+import verifier
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -137,13 +139,34 @@ class App:
             found.append(alert)
         return found
 
-    def check(self, history, least=1):
-        """The alerts on the topic are exactly those of the backtest, and `least` of them."""
+    def check(self, history, least=1, whole_log=True):
+        """The alerts on the topic are exactly those of the backtest, and `least` of them; and the verifier agrees, who looks
+        at all topics. `whole_log`: the input topic holds all that was read; if not, the history must do."""
         expected = self.backtest(history)
         assert len(expected) >= least, f"the backtest has {len(expected)} alerts only: too few for this test to mean anything"
         different = comparison.differences(self.topic_alerts(), expected)
         assert not different, "the alerts on the topic are not those of the backtest:\n" + "\n".join(different)
+        self.verify(None if whole_log else history)
         return expected
+
+    def verify(self, history=None):
+        """Judges what is on the topics now; `history`: only the alerts, by that file instead of the input topic."""
+        path, _ = self.configure("verifier")
+        configurations = [self.watch, path]
+        if history is None:
+            found = verifier.verify(self.kit, configurations)
+        else:
+            found = verifier.verify_alerts(configurations, history.path, self.kit.dump(self.alerts), history.until)
+        assert not found, "the verifier says:\n" + "\n".join(map(str, found))
+
+    def verify_stopped(self):
+        """Stops all processes as they should be, and judges what they leave on the disk, too."""
+        for one in self.daemons:
+            assert one.process is None or one.exit_code() is not None or one.stop() == 0
+        path, _ = self.configure("verifier")
+        directories = [one for one in self.folder.glob("state-*") if (one / "rocksdb").exists()]
+        found = verifier.verify(self.kit, [self.watch, path], directories, all_current=True)
+        assert not found, "the verifier says:\n" + "\n".join(map(str, found))
 
 
 def partitions_of(process):

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "broker"))
+for folder in ("broker", "fault"):
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / folder))
 
-import app as apps  # noqa: E402  (its modules lie in test/broker)
+import app as apps  # noqa: E402  (its modules lie in test/broker and test/fault)
 import broker as brokers  # noqa: E402
 import jars  # noqa: E402
 import kit as kits  # noqa: E402

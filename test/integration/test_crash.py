@@ -46,6 +46,7 @@ def test_killed_ten_times(new_app):
         daemon.wait_ready()
     app.end(history.until)
     app.check(history, least=1000)
+    app.verify_stopped()
 
 
 def test_broker_killed(new_app, broker):
@@ -98,4 +99,4 @@ def test_latest_is_resolved_once(new_app):
     app.end(history.until)
     lines = history.path.read_text().splitlines(keepends=True)
     history.path.write_text("".join(lines[before:]))
-    app.check(history, least=300)
+    app.check(history, least=300, whole_log=False)

@@ -40,6 +40,7 @@ def test_history(new_app):
     assert rules == {"dropping-logins", "dropping-money", "no-purchase", "no-login", "life-cycle"}
     assert not app.kit.dump(app.dead_letters)
     assert apps.partitions_of(daemon) == apps.PARTITIONS
+    app.verify_stopped()
 
 
 def wait_for_last_report(daemon):

@@ -63,3 +63,4 @@ def test_second_process_comes_and_goes(new_app):
     app.end(history.until)
     assert first.exit_code() is None
     app.check(history, least=1000)
+    app.verify_stopped()
