@@ -21,15 +21,18 @@ class DaemonError(Exception):
 class Daemon:
     """`heartbeatd run`. Not thread-safe. Unless `keep` is set it dies with the thread that called start()."""
 
-    def __init__(self, configurations, http, log, keep=False, arguments=()):
-        """`configurations`: paths; `http`: host:port as configured; `log`: a path, appended to; `arguments`: more of them."""
-        if not BINARY.exists():
-            raise DaemonError(f"{BINARY} is missing: run ./dev build")
+    def __init__(self, configurations, http, log, keep=False, arguments=(), binary=None, environment=None):
+        """`configurations`: paths; `http`: host:port as configured; `log`: a path, appended to; `arguments`: more of them;
+        `binary`: default BINARY; `environment`: on top of ours."""
+        self.binary = pathlib.Path(binary or BINARY)
+        if not self.binary.exists():
+            raise DaemonError(f"{self.binary} is missing: run ./dev build")
         self.configurations = [str(path) for path in configurations]
         self.http = http
         self.log = pathlib.Path(log)
         self.keep = keep
         self.arguments = list(arguments)
+        self.environment = dict(environment or {})
         self.process = None
 
     def __enter__(self):
@@ -45,9 +48,10 @@ class Daemon:
         return self.process.pid
 
     def start(self, wait_ready=True):
-        command = [str(BINARY), "run"] + [part for path in self.configurations for part in ("--config", path)] + self.arguments
+        command = [str(self.binary), "run"] + [part for path in self.configurations for part in ("--config", path)] + self.arguments
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                            env={**os.environ, **self.environment},
                                             preexec_fn=None if self.keep else processes.die_with_parent())
         if wait_ready:
             self.wait_ready()

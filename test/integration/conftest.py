@@ -1,74 +1,8 @@
 """One broker for each file of tests, an application of its own for each test."""
-import os
 import pathlib
-import re
 import sys
-
-import pytest
 
 for folder in ("broker", "fault"):
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / folder))
 
-import app as apps  # noqa: E402  (its modules lie in test/broker and test/fault)
-import broker as brokers  # noqa: E402
-import jars  # noqa: E402
-import kit as kits  # noqa: E402
-import processes  # noqa: E402
-
-EXIT_SKIPPED = 77  # SKIP_RETURN_CODE in CMakeLists.txt
-LOG_LINES_SHOWN = 40
-
-
-def pytest_sessionstart(session):
-    """Without the jars: no test, and nobody shall overlook it."""
-    folder = jars.home()
-    if folder.is_dir() and jars.digests(folder) == jars.pins():
-        return
-    if os.environ.get("CI"):
-        pytest.exit(f"CI is set, so the integration tests must run, but {folder} lacks the Kafka jars: run ./dev setup", 1)
-    stars = "*" * 72
-    print(f"\n{stars}\n*  NOTICE: SKIPPED: there are no Kafka jars in {folder}\n*  Nothing that needs a real broker is tested "
-          f"in this run. To have it tested: ./dev setup\n{stars}\n", file=sys.stderr)
-    pytest.exit("no Kafka jars", EXIT_SKIPPED)
-
-
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory):
-    with brokers.Broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def kit(broker):
-    return kits.Kit(broker.address)
-
-
-@pytest.fixture
-def new_app(request, tmp_path):
-    """Makes applications: new_app(**options of App). Their processes end with the test."""
-    made = []
-
-    def make(**options):
-        name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
-        name += f"-{len(made)}" if made else ""
-        folder = tmp_path / f"app{len(made)}"
-        folder.mkdir()
-        running = request.getfixturevalue("broker")
-        made.append(apps.App(running.address, request.getfixturevalue("kit"), folder, name, **options))
-        return made[-1]
-
-    request.node.apps = made
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """The ends of the logs go with the report of a test that failed."""
-    report = (yield).get_result()
-    if not report.failed:
-        return
-    for one in getattr(item, "apps", []):
-        for path in sorted(one.folder.glob("*.log")):
-            report.sections.append((f"the end of {path.name} of {one.name}", processes.tail(path, LOG_LINES_SHOWN)))
+from fixtures import broker, kit, new_app, pytest_runtest_makereport, pytest_sessionstart  # noqa: E402, F401

@@ -4,6 +4,7 @@ import time
 
 import app as apps
 import events
+from stream import finish
 
 KILLS = 10
 FEED_SECONDS = 1.2  # of each part: a kill falls somewhere into it
@@ -14,11 +15,6 @@ def part_feed(app, history, number, parts, seconds=FEED_SECONDS):
     size = history.count // parts + 1
     return app.kit.open("feed", history.path, "--topic", app.inputs[0], "--skip", number * size, "--limit", size,
                         "--rate", size / seconds)
-
-
-def finish(feed):
-    feed.communicate()
-    assert feed.returncode == 0
 
 
 def test_killed_ten_times(new_app):

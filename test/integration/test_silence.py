@@ -1,11 +1,12 @@
 """Silence sends no message: alerts that come because time passes, and do not come because nobody could be heard."""
 import json
+import pathlib
 import time
 
 import app as apps
 import events
 
-WATCH = apps.HERE / "silence.yaml"
+WATCH = pathlib.Path(__file__).with_name("silence.yaml")
 AFTER_SECONDS = 3  # of rule no-purchase
 DELAY_SECONDS = 0.5
 # From when an alert is due until it is on the topic: the delay, a look at the ends a second, a commit, a slow machine.

@@ -9,8 +9,7 @@ import processes
 import verifier
 import yaml
 
-HERE = pathlib.Path(__file__).resolve().parent
-WATCH = HERE / "watch.yaml"
+WATCH = pathlib.Path(__file__).with_name("watch.yaml")
 PARTITIONS = 4
 CONSUME_SECONDS_MAX = 120
 
@@ -101,10 +100,11 @@ class App:
         path.write_text(yaml.safe_dump(merge(merge(self.sections, own), sections)))
         return path, http
 
-    def process(self, label="a", arguments=(), **sections):
+    def process(self, label="a", arguments=(), binary=None, environment=None, **sections):
         """A process that is not started yet; each label has a state directory and a log of its own."""
         path, http = self.configure(label, **sections)
-        made = daemon.Daemon([self.watch, path], http, self.folder / f"{label}.log", arguments=arguments)
+        made = daemon.Daemon([self.watch, path], http, self.folder / f"{label}.log", arguments=arguments, binary=binary,
+                             environment=environment)
         self.daemons.append(made)
         return made
 
@@ -130,6 +130,11 @@ class App:
         daemon.backtest([self.watch, path], history.path, out, history.until)
         return [json.loads(line) for line in out.read_text().splitlines()]
 
+    def compare(self, history):
+        """What a subscriber has seen against the backtest of the history: (the backtest's alerts, comparison.Comparison)."""
+        expected = self.backtest(history)
+        return expected, comparison.compare(self.topic_alerts(), expected)
+
     def topic_alerts(self):
         """What a subscriber who reads committed messages has seen by now."""
         found = []
@@ -142,10 +147,9 @@ class App:
     def check(self, history, least=1, whole_log=True):
         """The alerts on the topic are exactly those of the backtest, and `least` of them; and the verifier agrees, who looks
         at all topics. `whole_log`: the input topic holds all that was read; if not, the history must do."""
-        expected = self.backtest(history)
+        expected, found = self.compare(history)
         assert len(expected) >= least, f"the backtest has {len(expected)} alerts only: too few for this test to mean anything"
-        different = comparison.differences(self.topic_alerts(), expected)
-        assert not different, "the alerts on the topic are not those of the backtest:\n" + "\n".join(different)
+        assert not found.lines(), "the alerts on the topic are not those of the backtest:\n" + "\n".join(found.lines())
         self.verify(None if whole_log else history)
         return expected
 
