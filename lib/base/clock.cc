@@ -2,11 +2,13 @@
 
 #include <chrono>
 
+#include "base/fault.h"
+
 namespace heartbeatd {
 
 WallTime SystemClock::Now() const {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return WallTime(std::chrono::duration_cast<Duration>(now).count());
+  return WallTime(std::chrono::duration_cast<Duration>(now).count() + HB_FAULT_CLOCK_SHIFT_MS());
 }
 
 Duration SystemClock::Monotonic() const {

@@ -201,6 +201,7 @@ Status Restore::OnRecord(const InputRecord& record) {
   Part* part = Find(record.partition);
   if (part == nullptr || part->done || record.offset < part->next) return {};
   part->next = record.offset + 1;
+  HB_FAULT_POINT("restore.read");
   if (record.key && *record.key == kChangelogMetaKey && record.payload) {
     Result<ShardMeta> meta = DecodeMeta(*record.payload);
     if (!meta)
@@ -256,6 +257,7 @@ Status Restore::Spill(Part* part) {
   std::sort(batch.timers_added.begin(), batch.timers_added.end());
   Status written =
       part->rebuilding ? part->out.store->Ingest(batch) : part->out.store->Write(batch);
+  HB_FAULT_POINT("restore.spilled");
   part->buffer.clear();
   part->buffer_bytes = 0;
   return written;

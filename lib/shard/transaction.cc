@@ -103,10 +103,13 @@ TransactionResult CommitShards(const std::vector<Shard*>& shards, const OutputTo
     return out;
   };
   if (TxResult r = committer.Begin(); !r.ok()) return failed(std::move(r));
+  HB_FAULT_POINT("commit.begun");
   for (Shard* shard : shards) {
     if (TxResult r = transaction.Produce(shard); !r.ok()) return failed(std::move(r));
   }
+  HB_FAULT_POINT("commit.produced");
   if (TxResult r = committer.Flush(); !r.ok()) return failed(std::move(r));
+  HB_FAULT_POINT("commit.flushed");
   std::vector<Position> offsets;
   for (Shard* shard : shards) {
     const int32_t partition = shard->options().partition;
@@ -123,7 +126,10 @@ TransactionResult CommitShards(const std::vector<Shard*>& shards, const OutputTo
     }
   }
   if (TxResult r = committer.SendOffsets(offsets, generation); !r.ok()) return failed(std::move(r));
-  return failed(committer.Commit());
+  HB_FAULT_POINT("commit.offsets-sent");
+  TxResult committed = committer.Commit();
+  HB_FAULT_POINT("commit.committed");
+  return failed(std::move(committed));
 }
 
 }  // namespace heartbeatd

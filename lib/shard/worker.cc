@@ -41,6 +41,7 @@ Status Worker::Step(Duration wait) {
   }
   if (phase_ == Phase::kRunning) {
     if (Status processed = Process(); !processed) return processed;
+    HB_FAULT_POINT("worker.processed");
     if (phase_ == Phase::kRunning && CommitIsDue()) {
       if (Status committed = CommitNow(); !committed) return committed;
     }
@@ -59,7 +60,8 @@ Status Worker::Stop() {
   for (const auto& [partition, shard] : shards_) {
     if (!shard->customers().uncommitted().empty()) continue;
     if (Status saved = SaveShard(shard.get()); !saved) spdlog::warn("{}", saved.error().message);
-    if (Status flushed = shard->FlushStore(); !flushed) spdlog::warn("{}", flushed.error().message);
+    if (Status flushed = FlushShard(shard.get()); !flushed)
+      spdlog::warn("{}", flushed.error().message);
   }
   Report();
   return {};
@@ -138,12 +140,14 @@ Status Worker::OnAssigned(Polled polled) {
   }
   spdlog::info("{}: assigned {} partitions [{}]", options_.name, partitions_.size(),
                fmt::join(partitions_, " "));
+  HB_FAULT_POINT("group.assigned");
   phase_ = Phase::kRestoring;
   return {};
 }
 
 Status Worker::OnRevoked() {
   spdlog::info("{}: giving back {} partitions", options_.name, partitions_.size());
+  HB_FAULT_POINT("group.revoked");
   const std::vector<Shard*> changed = phase_ == Phase::kRunning ? Changed() : std::vector<Shard*>{};
   if (!changed.empty() && parts_.input.IsMember()) {
     const TransactionResult committed =
@@ -429,7 +433,7 @@ Status Worker::WriteBehind() {
   if (now - last_store_flush_ >= options_.store_flush_interval) {
     last_store_flush_ = now;
     for (const auto& [partition, shard] : shards_) {
-      if (Status flushed = shard->FlushStore(); !flushed) return PauseIntake(flushed.error());
+      if (Status flushed = FlushShard(shard.get()); !flushed) return PauseIntake(flushed.error());
     }
   }
   return {};
@@ -439,13 +443,22 @@ Status Worker::SaveShard(Shard* shard) {
   const int32_t partition = shard->options().partition;
   const Duration began = parts_.clock.Monotonic();
   const size_t customers = shard->customers().unsaved();
+  if (HB_FAULT_ERROR("store.save")) return Fail("local state: writing: I/O error");
   Status saved =
       shard->Save(positions_[partition], parts_.clock.Now(), options_.restore.cluster_id);
   if (!saved) return saved;
+  HB_FAULT_POINT("store.saved");
   last_save_[partition] = parts_.clock.Monotonic();
   save_took_[partition] = last_save_[partition] - began;
   parts_.metrics.OnSave(save_took_[partition], customers);
   return {};
+}
+
+Status Worker::FlushShard(Shard* shard) {
+  if (HB_FAULT_ERROR("store.flush")) return Fail("local state: flushing: I/O error");
+  Status flushed = shard->FlushStore();
+  HB_FAULT_POINT("store.flushed");
+  return flushed;
 }
 
 // What is committed but not written stays in memory; nothing new is taken until there is room

@@ -103,6 +103,7 @@ class Worker {
   // 5. Write behind.
   Status WriteBehind();
   Status SaveShard(Shard* shard);
+  Status FlushShard(Shard* shard);
   Status PauseIntake(const Error& why);
   Status ResumeIntake();
 

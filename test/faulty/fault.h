@@ -2,10 +2,16 @@
 // (heartbeatd-faults), by a hook within one (the simulation).
 //
 //   HEARTBEATD_CRASH=NAME:N      _exit(137) at the Nth passage of a point (N from 1)
+//   HEARTBEATD_STOP=NAME:N       SIGSTOP to the process itself; SIGCONT lets it go on
+//   HEARTBEATD_DELAY=NAME:N:K:MS the Nth to the (N+K-1)th passage takes so much longer
 //   HEARTBEATD_ERROR=NAME:N:K    the Nth to the (N+K-1)th passage of an error place fails
 //   HEARTBEATD_MUTANT=NAME       this mistake is made
+//   HEARTBEATD_CLOCK_SHIFT=FILE  the wall clock is ahead by the milliseconds that this file holds
+//                                now (a file that is not there: none)
 //   HEARTBEATD_FAULT_LOG=FILE    the name of each point and error place is appended at its first
 //                                passage, and "crash NAME" before a crash
+//
+// N and K default to 1. Several may be given, with commas between them.
 #pragma once
 
 #include <functional>
