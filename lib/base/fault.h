@@ -1,7 +1,7 @@
 // Places at which tests break the program on purpose. In all but the test builds that define
 // HEARTBEATD_FAULTS (test/faulty) the macros leave nothing behind, not even the names.
 //
-//   HB_FAULT_POINT("commit.begun");
+//   HB_FAULT_POINT("commit.begin");
 //       the process may end here, as if killed, or be stopped or slow
 //   if (HB_FAULT_ERROR("store.write")) ...
 //       the operation may fail here, as if by the outside world

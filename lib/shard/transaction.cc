@@ -102,8 +102,8 @@ TransactionResult CommitShards(const std::vector<Shard*>& shards, const OutputTo
     out.records = transaction.records();
     return out;
   };
+  HB_FAULT_POINT("commit.begin");
   if (TxResult r = committer.Begin(); !r.ok()) return failed(std::move(r));
-  HB_FAULT_POINT("commit.begun");
   for (Shard* shard : shards) {
     if (TxResult r = transaction.Produce(shard); !r.ok()) return failed(std::move(r));
   }

@@ -9,7 +9,10 @@ import urllib.request
 import metrics
 import processes
 
-BINARY = processes.build_folder() / "bin" / "heartbeatd"
+RELEASED = processes.build_folder() / "bin" / "heartbeatd"
+FAULTY = processes.build_folder() / "bin" / "heartbeatd-faults"  # test/faulty: it breaks on purpose
+# Whoever asks for a mistake (test/faulty/fault.h) wants it everywhere but in what is compared with.
+BINARY = FAULTY if "HEARTBEATD_MUTANT" in os.environ else RELEASED
 READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 25  # it promises 20
 
@@ -24,7 +27,7 @@ class Daemon:
     def __init__(self, configurations, http, log, keep=False, arguments=(), binary=None, environment=None):
         """`configurations`: paths; `http`: host:port as configured; `log`: a path, appended to; `arguments`: more of them;
         `binary`: default BINARY; `environment`: on top of ours."""
-        self.binary = pathlib.Path(binary or BINARY)
+        self.binary = binary or BINARY
         if not self.binary.exists():
             raise DaemonError(f"{self.binary} is missing: run ./dev build")
         self.configurations = [str(path) for path in configurations]
@@ -108,7 +111,7 @@ class Daemon:
 
 def backtest(configurations, events, alerts, until=None, seconds=600):
     """Runs `heartbeatd backtest`; its alerts go to the file `alerts`. Returns what it printed."""
-    command = [str(BINARY), "backtest", *(part for path in configurations for part in ("--config", str(path))),
+    command = [str(RELEASED), "backtest", *(part for path in configurations for part in ("--config", str(path))),
                "--input", str(events), "--alerts", str(alerts), *(["--until", until] if until else [])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     if done.returncode:

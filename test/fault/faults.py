@@ -3,9 +3,9 @@ import pathlib
 import re
 
 import app as apps
+import daemon as daemons
 import processes
 
-BINARY = processes.build_folder() / "bin" / "heartbeatd-faults"
 EXIT_CRASHED = 137
 STOP_SECONDS_MAX = 60
 
@@ -17,8 +17,8 @@ def names(macro):
 
 
 def process(app, label="a", faults=None, **options):
-    """Not started yet. `faults`: {"CRASH": "commit.begun:3", ...}, the environment's names without HEARTBEATD_."""
-    return app.process(label, binary=BINARY, environment=environment(faults), **options)
+    """Not started yet. `faults`: {"CRASH": "commit.begin:3", ...}, the environment's names without HEARTBEATD_."""
+    return app.process(label, binary=daemons.FAULTY, environment=environment(faults), **options)
 
 
 def environment(faults):

@@ -11,7 +11,7 @@ SESSION_SECONDS = 2
 # At which passage of each point the process ends, counted over its two workers and four shards.
 PASSAGES = {
     "worker.processed": (1, 10, 40),
-    "commit.begun": (1, 3, 8),
+    "commit.begin": (1, 3, 8),
     "commit.produced": (1, 3, 8),
     "commit.flushed": (1, 3, 8),
     "commit.offsets-sent": (1, 3, 8),
@@ -87,6 +87,6 @@ def test_the_released_binary_has_no_places():
     """They are in the test's own daemon only."""
     names = [name.encode() for macro in ("POINT", "ERROR", "MUTANT") for name in faults.names(macro)] + [b"HEARTBEATD_CRASH"]
     assert len(names) > 20
-    released, faulty = daemons.BINARY.read_bytes(), faults.BINARY.read_bytes()
+    released, faulty = daemons.RELEASED.read_bytes(), daemons.FAULTY.read_bytes()
     assert [name for name in names if name in released] == []
     assert [name for name in names if name not in faulty] == []
