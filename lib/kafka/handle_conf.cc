@@ -70,6 +70,8 @@ Properties Fixed(const KafkaOptions& options, ClientRole role) {
   out.emplace_back("auto.offset.reset", "error");
   out.emplace_back("isolation.level",
                    role == ClientRole::kAsk ? "read_uncommitted" : "read_committed");
+  // Of all consumers, members or not: librdkafka refuses a max.poll.interval.ms below it.
+  out.emplace_back("session.timeout.ms", fmt::to_string(options.session_timeout.count()));
   if (Asks(role)) return out;
   out.emplace_back("enable.partition.eof", "true");
   // librdkafka wants a group even of a consumer that joins none.
@@ -77,7 +79,6 @@ Properties Fixed(const KafkaOptions& options, ClientRole role) {
   if (role == ClientRole::kGroup) {
     out.emplace_back("group.instance.id", WorkerId(options));
     out.emplace_back("partition.assignment.strategy", "range");
-    out.emplace_back("session.timeout.ms", fmt::to_string(options.session_timeout.count()));
   }
   return out;
 }

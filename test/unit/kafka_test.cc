@@ -182,6 +182,19 @@ TEST_CASE("kafka: properties that the protocol needs are not the user's") {
   CHECK(Contains(problems[0].reason, row.reason));
 }
 
+TEST_CASE("kafka: a poll interval below the usual session suits every client") {
+  KafkaOptions options;
+  options.brokers = "127.0.0.1:1";
+  options.session_timeout = 2s;
+  options.properties = {{"max.poll.interval.ms", "3000"}};
+  for (const ClientRole role :
+       {ClientRole::kGroup, ClientRole::kChangelog, ClientRole::kAsk, ClientRole::kAskStable}) {
+    const auto client = Client::Make(options, role);
+    INFO("role " << static_cast<int>(role) << ": " << (client ? "" : client.error().message));
+    CHECK(client.has_value());
+  }
+}
+
 TEST_CASE("kafka: SCRAM is warned of below librdkafka 2.6.1") {
   const std::map<std::string, std::string> scram{{"sasl.mechanisms", "SCRAM-SHA-512"}};
   CHECK(PropertyWarnings(scram, 0x020002ff).size() == 1);
