@@ -7,17 +7,19 @@ TAKE_OVER_SECONDS_MAX = 45  # joining waits for a heartbeat, leaving for the end
 
 
 class Stream:
-    """Events in small parts for as long as something is waited for, so that they never run out before. Not thread-safe."""
+    """Events in small parts for as long as something is waited for: `rate` a second, low enough for them to last. Not
+    thread-safe."""
 
     def __init__(self, app, history, rate=RATE):
         self.app, self.history, self.rate, self.sent = app, history, rate, 0
+        self.part = PART * rate // RATE  # a seventh of a second
 
     def until(self, what, condition, seconds=TAKE_OVER_SECONDS_MAX):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-            self.app.feed(self.history, skip=self.sent, limit=PART, rate=self.rate)
-            self.sent += PART
+            self.app.feed(self.history, skip=self.sent, limit=self.part, rate=self.rate)
+            self.sent += self.part
 
     def open(self, count, seconds):
         """So many more, in so many seconds: a running feed, to be given to finish()."""

@@ -14,7 +14,7 @@ class Duel:
     def __init__(self, app, history, *stops):
         app.create_inputs()
         self.app = app
-        self.stream = streams.Stream(app, history)
+        self.stream = streams.Stream(app, history, rate=250)
         self.zombie = faults.start(app, "zombie", faults={"STOP": ",".join(f"{point}:{PASSAGE}" for point in stops)}, workers=1)
         self.heir = app.start("heir")
         apps.wait_for("partitions for both", lambda: all(0 < apps.partitions_of(one) < apps.PARTITIONS and one.ready()

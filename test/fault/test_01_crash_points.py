@@ -68,7 +68,7 @@ def test_crash_at_every_point(new_app, row):
     random = events.seeded(1)
     history = events.part_of_demo(app.folder / "history.jsonl", random)
     app.create_inputs()
-    scene = Scene(app, streams.Stream(app, history, rate=300))
+    scene = Scene(app, streams.Stream(app, history, rate=150))
     plan = [(point, passage) for point, passages in PASSAGES.items() for passage in passages]
     random.shuffle(plan)
     plan.sort(key=lambda item: item[0].startswith("group."))  # last: the second process's session has to end each time
