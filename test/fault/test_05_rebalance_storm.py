@@ -11,8 +11,9 @@ import stream as streams
 
 SESSION_SECONDS = 2
 POLL_SECONDS_MAX = 3  # max.poll.interval
-RECORD_MS = 1  # what a restore takes for each record
-SEED_EVENTS = 7000  # enough for restores of several seconds
+RECORD_MS = 2  # what a restore takes for each record
+TRANSACTION_EVENTS = 100  # few, so that a customer's record seldom stands for several events
+SEED_EVENTS = 4000  # restored in several seconds by one that has a quarter of them
 PARTITIONS_OF_THREE = [1, 1, 2]
 
 
@@ -55,7 +56,8 @@ class Storm:
 @pytest.mark.row(5, "rebalance storm")
 def test_one_three_one(new_app, row):
     app = new_app(kafka={"session_timeout": f"{SESSION_SECONDS}s",
-                         "properties": {"max.poll.interval.ms": POLL_SECONDS_MAX * 1000}})
+                         "properties": {"max.poll.interval.ms": POLL_SECONDS_MAX * 1000}},
+                  commit={"max_events": TRANSACTION_EVENTS})
     history = events.part_of_demo(app.folder / "history.jsonl", events.seeded(5), share=0.15)
     storm = Storm(app, history)
     for leave in ("stop", "kill"):
