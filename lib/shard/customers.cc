@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/fault.h"
+
 namespace heartbeatd {
 
 CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store,
@@ -136,6 +138,7 @@ Status CustomerTable::Save(std::string_view local_meta) {
   std::sort(batch.timers_added.begin(), batch.timers_added.end());
   batch.local_meta = local_meta;
   // After a failure everything is still in place for the next attempt.
+  if (HB_FAULT_ERROR("store.write")) return Fail("local state: writing: I/O error");
   if (Status written = store_.Write(batch); !written) return written;
   dropped_timers_.clear();
   for (Customer* customer : unsaved_) {

@@ -443,7 +443,6 @@ Status Worker::SaveShard(Shard* shard) {
   const int32_t partition = shard->options().partition;
   const Duration began = parts_.clock.Monotonic();
   const size_t customers = shard->customers().unsaved();
-  if (HB_FAULT_ERROR("store.save")) return Fail("local state: writing: I/O error");
   Status saved =
       shard->Save(positions_[partition], parts_.clock.Now(), options_.restore.cluster_id);
   if (!saved) return saved;
