@@ -108,6 +108,7 @@ class Backtest {
     for (const DeadLetter& dead : shard_->outbox().dead_letters)
       ++refused_[std::string(NameOf(dead.reason))];
     if (!shard_->HasChanges() && !shard_->HasMoved()) return;
+    shard_->OnProduced();
     shard_->OnCommitted();
     if (shard_->customers().unsaved_bytes() > config_.daemon.memory_bytes / 4)
       (void)shard_->Save(0, now, "");

@@ -349,6 +349,7 @@ class Test {
     }
     for (const DeadLetter& dead : shard_->outbox().dead_letters)
       refused_.emplace_back(NameOf(dead.reason));
+    shard_->OnProduced();
     shard_->OnCommitted();
   }
 

@@ -103,12 +103,15 @@ std::optional<std::string_view> CustomerTable::Encode(Customer* customer) {
   return scratch_;
 }
 
-void CustomerTable::OnCommitted() {
-  for (Customer* customer : uncommitted_) {
-    customer->uncommitted = false;
-    unsaved_bytes_ += customer->encoded_bytes;
-  }
+void CustomerTable::OnProduced() {
+  for (Customer* customer : uncommitted_) customer->uncommitted = false;
+  in_flight_.swap(uncommitted_);
   uncommitted_.clear();
+}
+
+void CustomerTable::OnCommitted() {
+  for (const Customer* customer : in_flight_) unsaved_bytes_ += customer->encoded_bytes;
+  in_flight_.clear();
 }
 
 Status CustomerTable::Save(std::string_view local_meta) {

@@ -55,10 +55,13 @@ class CustomerTable {
   [[nodiscard]] const std::vector<Customer*>& uncommitted() const { return uncommitted_; }
   // The changelog's value of a customer; nothing for an erased one.
   std::optional<std::string_view> Encode(Customer* customer);
+  // They are part of a transaction now: what changes from here on belongs to the next one.
+  void OnProduced();
+  // That transaction is committed.
   void OnCommitted();
 
   // Writes everything that is committed but not saved, with `local_meta`. Nothing may be
-  // uncommitted.
+  // uncommitted or in flight.
   Status Save(std::string_view local_meta);
 
   [[nodiscard]] size_t unsaved() const { return unsaved_.size(); }
@@ -93,6 +96,7 @@ class CustomerTable {
   TimerIndex timers_;
   Map customers_;
   std::vector<Customer*> uncommitted_;
+  std::vector<Customer*> in_flight_;  // of the transaction that is under way
   std::vector<Customer*> unsaved_;
   size_t unsaved_bytes_ = 0;
   std::vector<Timer> dropped_timers_;  // entries of the store that turned out to be out of date

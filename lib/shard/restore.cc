@@ -125,6 +125,7 @@ Result<bool> Restore::Ask() {
     }
     return false;
   };
+  asked_ = clock_.Read();
   // In this order: the group's stable offset first, so that the changelog's end covers what it
   // covers.
   const auto committed = input_.CommittedOffsets(inputs, kAskTimeout);
@@ -251,7 +252,7 @@ Status Restore::Spill(Part* part) {
   }
   const std::string local_meta = EncodeLocalMeta({.meta = part->out.meta,
                                                   .position = part->out.position,
-                                                  .synced_at = clock_.Now(),
+                                                  .synced_at = asked_.wall,
                                                   .cluster_id = options_.cluster_id});
   batch.local_meta = local_meta;
   std::sort(batch.timers_added.begin(), batch.timers_added.end());
@@ -273,7 +274,9 @@ Status Restore::Finish(Part* part) {
   }
   const Result<Check> checked = CheckInput(part);
   if (!checked) return std::unexpected(checked.error());
-  if (*checked == Check::kStartOver) {
+  // Frozen for so long, we may have read a customer whose tombstone was gone before we came to it.
+  const bool too_slow = clock_.Monotonic() - asked_.monotonic > options_.delete_retention / 2;
+  if (*checked == Check::kStartOver || too_slow) {
     start_over_ = true;
     return {};
   }

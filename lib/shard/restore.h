@@ -107,6 +107,7 @@ class Restore {
   Duration logged_;
   uint64_t records_ = 0;
   bool start_over_ = false;
+  Moment asked_;  // when the ends were asked for: what was read is as of then at the least
   // The changelog's end when a shard's record did not fit the rest, by partition.
   std::map<int32_t, int64_t> doubted_at_;
 };

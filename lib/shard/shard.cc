@@ -218,13 +218,19 @@ ShardMeta Shard::Meta() const {
   return meta;
 }
 
-void Shard::OnCommitted() {
-  customers_.OnCommitted();
+void Shard::OnProduced() {
+  customers_.OnProduced();
   outbox_.alerts.clear();
   outbox_.dead_letters.clear();
   outbox_bytes_ = 0;
   meta_dirty_ = false;
   moved_ = false;
+  in_flight_ = true;
+}
+
+void Shard::OnCommitted() {
+  customers_.OnCommitted();
+  in_flight_ = false;
 }
 
 Status Shard::Save(int64_t position, WallTime now, const std::string& cluster_id) {

@@ -8,8 +8,9 @@
 //      due at or before e fires, at its own due time. Once the partition is drained, wall time
 //      moves T.
 //   3. Take what is to be committed: outbox(), customers().uncommitted(), Meta().
-//   4. OnCommitted(), or, if the commit failed, throw the shard away and restore it.
-//   5. Now and then Save(): write behind to the store.
+//   4. OnProduced() once it is in a transaction; Step() may go on from here.
+//   5. OnCommitted(), or, if the commit failed, throw the shard away and restore it.
+//   6. Now and then, when all is committed, Save(): write behind to the store.
 #pragma once
 
 #include <array>
@@ -109,11 +110,15 @@ class Shard {
   // Rough size of the transaction so far.
   [[nodiscard]] size_t OutboxBytes() const { return outbox_bytes_; }
 
-  // Step 4.
+  // Step 4. It is part of a transaction: what happens from here on belongs to the next one.
+  void OnProduced();
+  // Step 5. That transaction is committed.
   void OnCommitted();
+  // Nothing is uncommitted: Save() may be called.
+  [[nodiscard]] bool IsSettled() const { return !in_flight_ && !HasChanges() && !HasMoved(); }
 
-  // Step 5. `position`: next changelog offset after everything committed. Nothing may be
-  // uncommitted.
+  // Step 6. `position`: next changelog offset after everything committed. The shard must be
+  // settled.
   Status Save(int64_t position, WallTime now, const std::string& cluster_id);
   Status FlushStore() { return store_->Flush(); }
 
@@ -153,6 +158,7 @@ class Shard {
   size_t outbox_bytes_ = 0;
   bool meta_dirty_ = false;
   bool moved_ = false;
+  bool in_flight_ = false;
   std::optional<std::string> sweep_after_;  // last customer looked at; absent: no sweep under way
   std::vector<std::pair<size_t, int64_t>> poison_;
   ShardCounters counters_;

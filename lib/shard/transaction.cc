@@ -93,43 +93,106 @@ class Transaction {
 
 }  // namespace
 
-TransactionResult CommitShards(const std::vector<Shard*>& shards, const OutputTopics& topics,
-                               const GroupGeneration& generation, Committer& committer) {
-  TransactionResult out;
+TxResult ProduceShards(const std::vector<Shard*>& shards, const OutputTopics& topics,
+                       Committer& committer, Produced* produced) {
   Transaction transaction(topics, committer);
-  const auto failed = [&](TxResult result) {
-    out.result = std::move(result);
-    out.records = transaction.records();
-    return out;
-  };
   HB_FAULT_POINT("commit.begin");
-  if (TxResult r = committer.Begin(); !r.ok()) return failed(std::move(r));
+  if (TxResult r = committer.Begin(); !r.ok()) return r;
   for (Shard* shard : shards) {
-    if (TxResult r = transaction.Produce(shard); !r.ok()) return failed(std::move(r));
-  }
-  HB_FAULT_POINT("commit.produced");
-  if (TxResult r = committer.Flush(); !r.ok()) return failed(std::move(r));
-  HB_FAULT_POINT("commit.flushed");
-  std::vector<Position> offsets;
-  for (Shard* shard : shards) {
+    if (TxResult r = transaction.Produce(shard); !r.ok()) return r;
     const int32_t partition = shard->options().partition;
-    const std::optional<int64_t> last = committer.ChangelogOffset(partition);
-    if (!last) {
-      return failed({TxResult::Kind::kAmbiguous,
-                     {"the changelog's offset was not reported", ExitCode::kTemporary}});
-    }
-    out.positions.push_back(*last + 1);
+    produced->partitions.push_back(partition);
     if (HB_MUTANT("timers-without-offsets") && !shard->HasMoved()) continue;
     // Also where only timers fired: nothing else fences a zombie.
-    for (size_t i = 0; i < shard->options().topics.size(); ++i) {
-      offsets.push_back({{shard->options().topics[i], partition}, shard->intake().next(i)});
-    }
+    for (size_t i = 0; i < shard->options().topics.size(); ++i)
+      produced->offsets.push_back(
+          {{shard->options().topics[i], partition}, shard->intake().next(i)});
   }
-  if (TxResult r = committer.SendOffsets(offsets, generation); !r.ok()) return failed(std::move(r));
+  produced->records = transaction.records();
+  HB_FAULT_POINT("commit.produced");
+  return {};
+}
+
+TransactionResult FinishTransaction(const Produced& produced, const GroupGeneration& generation,
+                                    Committer& committer) {
+  if (TxResult r = committer.Flush(); !r.ok()) return {std::move(r), {}};
+  HB_FAULT_POINT("commit.flushed");
+  TransactionResult out;
+  for (const int32_t partition : produced.partitions) {
+    const std::optional<int64_t> last = committer.ChangelogOffset(partition);
+    if (!last) {
+      return {{TxResult::Kind::kAmbiguous,
+               {"the changelog's offset was not reported", ExitCode::kTemporary}},
+              {}};
+    }
+    out.positions.push_back(*last + 1);
+  }
+  if (TxResult r = committer.SendOffsets(produced.offsets, generation); !r.ok())
+    return {std::move(r), {}};
   HB_FAULT_POINT("commit.offsets-sent");
-  TxResult committed = committer.Commit();
+  out.result = committer.Commit();
   HB_FAULT_POINT("commit.committed");
-  return failed(std::move(committed));
+  return out;
+}
+
+// ---- CommitTail --------------------------------------------------------------------------------
+
+CommitTail::CommitTail(Where where) : where_(where) {
+  if (where_ == Where::kOwnThread) thread_ = std::thread([this] { Work(); });
+}
+
+CommitTail::~CommitTail() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void CommitTail::Work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return ends_ || finish_; });
+    if (!finish_) return;
+    lock.unlock();
+    TransactionResult result = finish_();
+    lock.lock();
+    finish_ = nullptr;
+    result_ = std::move(result);
+    changed_.notify_all();
+  }
+}
+
+void CommitTail::Start(std::function<TransactionResult()> finish) {
+  running_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    finish_ = std::move(finish);
+  }
+  changed_.notify_all();
+}
+
+std::optional<TransactionResult> CommitTail::Look(Duration wait) {
+  if (!running_) return std::nullopt;
+  std::unique_lock lock(mutex_);
+  if (where_ == Where::kNextLook) {
+    const std::function<TransactionResult()> finish = std::exchange(finish_, nullptr);
+    running_ = false;
+    lock.unlock();
+    return finish();
+  }
+  if (!changed_.wait_for(lock, wait, [this] { return result_.has_value(); })) return std::nullopt;
+  running_ = false;
+  return std::exchange(result_, std::nullopt);
+}
+
+TransactionResult CommitTail::Wait() {
+  constexpr Duration kLong = std::chrono::hours(1);  // FinishTransaction() has bounds of its own
+  while (true) {
+    if (std::optional<TransactionResult> result = Look(kLong)) return *std::move(result);
+  }
 }
 
 }  // namespace heartbeatd

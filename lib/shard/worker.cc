@@ -21,6 +21,7 @@ constexpr Duration kBackoffMax = std::chrono::seconds(5);
 // too.
 constexpr Duration kHeartbeat = std::chrono::seconds(3);
 constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
+constexpr Duration kPatience = std::chrono::milliseconds(5);
 constexpr int kSaveShare = 10;  // write-behinds may take this part of a worker's time
 constexpr size_t kChangeBytes =
     300;  // of a customer's record on average, for the size of a transaction
@@ -30,6 +31,7 @@ constexpr size_t kChangeBytes =
 Worker::Worker(WorkerOptions options, WorkerParts parts)
     : options_(std::move(options)),
       parts_(std::move(parts)),
+      tail_(options_.commit_tail),
       units_max_(options_.commit_max_events) {
   last_store_flush_ = parts_.clock.Monotonic();
 }
@@ -40,10 +42,16 @@ Status Worker::Step(Duration wait) {
     if (Status restored = StepRestore(); !restored) return restored;
   }
   if (phase_ == Phase::kRunning) {
+    if (Status looked = LookAtCommit(Duration(0)); !looked) return looked;
+  }
+  if (phase_ == Phase::kRunning) {
     if (Status processed = Process(); !processed) return processed;
     HB_FAULT_POINT("worker.processed");
-    if (phase_ == Phase::kRunning && CommitIsDue()) {
-      if (Status committed = CommitNow(); !committed) return committed;
+    if (!tail_.IsRunning() && CommitIsDue()) {
+      if (Status started = StartCommit(); !started) return started;
+    } else if (units_ >= units_max_) {
+      // The next transaction is full, so there is nothing to do but wait for this one.
+      if (Status looked = LookAtCommit(kPatience); !looked) return looked;
     }
     if (phase_ == Phase::kRunning) {
       if (Status saved = WriteBehind(); !saved) return saved;
@@ -55,10 +63,10 @@ Status Worker::Step(Duration wait) {
 
 Status Worker::Stop() {
   if (phase_ != Phase::kRunning) return {};
-  if (Status committed = CommitNow(); !committed) return committed;
+  if (Status committed = CommitAndWait(); !committed) return committed;
   if (phase_ != Phase::kRunning) return {};
   for (const auto& [partition, shard] : shards_) {
-    if (!shard->customers().uncommitted().empty()) continue;
+    if (!shard->IsSettled()) continue;
     if (Status saved = SaveShard(shard.get()); !saved) spdlog::warn("{}", saved.error().message);
     if (Status flushed = FlushShard(shard.get()); !flushed)
       spdlog::warn("{}", flushed.error().message);
@@ -148,17 +156,31 @@ Status Worker::OnAssigned(Polled polled) {
 Status Worker::OnRevoked() {
   spdlog::info("{}: giving back {} partitions", options_.name, partitions_.size());
   HB_FAULT_POINT("group.revoked");
+  if (tail_.IsRunning()) {
+    const TransactionResult ended = tail_.Wait();
+    if (ended.result.ok()) {
+      CountAlerts(commit_);
+      for (Shard* shard : commit_.shards) shard->OnCommitted();
+    } else {
+      // Nothing that came after it may be committed.
+      spdlog::warn("{}: the last commit before giving back failed: {}", options_.name,
+                   ended.result.error.message);
+      committer_open_ = false;
+      DropShards();
+    }
+  }
   const std::vector<Shard*> changed = phase_ == Phase::kRunning ? Changed() : std::vector<Shard*>{};
   if (!changed.empty() && parts_.input.IsMember()) {
-    const TransactionResult committed =
-        CommitShards(changed, options_.topics, generation_, parts_.committer);
-    if (committed.result.ok()) {
-      CountAlerts(changed);
-      for (Shard* shard : changed) shard->OnCommitted();
+    const Commit commit = Describe(changed);
+    Produced produced;
+    TxResult result = ProduceShards(changed, options_.topics, parts_.committer, &produced);
+    if (result.ok()) result = FinishTransaction(produced, generation_, parts_.committer).result;
+    if (result.ok()) {
+      CountAlerts(commit);
     } else {
       spdlog::warn("{}: the last commit before giving back failed: {}", options_.name,
-                   committed.result.error.message);
-      if (committed.result.kind != TxResult::Kind::kAbort || !parts_.committer.Abort().ok())
+                   result.error.message);
+      if (result.kind != TxResult::Kind::kAbort || !parts_.committer.Abort().ok())
         committer_open_ = false;
     }
   }
@@ -239,7 +261,7 @@ Status Worker::StepRestore() {
   phase_ = Phase::kRunning;
   last_commit_ = last_position_commit_ = parts_.clock.Monotonic();
   if (Status started = parts_.input.Start(positions); !started) return started;
-  return any_new ? CommitNow() : Status();
+  return any_new ? StartCommit() : Status();
 }
 
 // ---- 3. Process --------------------------------------------------------------------------------
@@ -266,6 +288,7 @@ Status Worker::Process() {
       work_left_ = true;
       break;
     }
+    if (shard == saving_) continue;
     const Result<size_t> done = shard->Step(units_max_ - units_, wall);
     if (!done) return std::unexpected(done.error());
     units_ += *done;
@@ -301,45 +324,90 @@ bool Worker::CommitIsDue() const {
          (moved && now - last_position_commit_ >= options_.position_max_age);
 }
 
-Status Worker::CommitNow() {
+Status Worker::StartCommit() {
   const std::vector<Shard*> changed = Changed();
   const size_t units = std::exchange(units_, 0);
   if (changed.empty() || !parts_.input.IsMember()) return {};
-  const Duration began = parts_.clock.Monotonic();
   for (Shard* shard : changed) {
     if (HB_MUTANT("store-before-commit")) (void)SaveShard(shard);
   }
-  const TransactionResult committed =
-      CommitShards(changed, options_.topics, generation_, parts_.committer);
-  if (!committed.result.ok()) return OnCommitFailed(committed, units);
-  const Duration ended = parts_.clock.Monotonic();
-  parts_.metrics.OnCommit("committed", ended - began, committed.records);
-  CountAlerts(changed);
-  for (size_t i = 0; i < changed.size(); ++i) {
-    Shard* shard = changed[i];
-    shard->OnCommitted();
-    positions_[shard->options().partition] = committed.positions[i];
-    std::vector<int64_t>& next = committed_next_[shard->options().partition];
-    for (size_t topic = 0; topic < next.size(); ++topic) next[topic] = shard->intake().next(topic);
+  commit_ = Describe(changed);
+  commit_.units = units;
+  last_commit_ = commit_.began;
+  Produced produced;
+  if (TxResult result = ProduceShards(changed, options_.topics, parts_.committer, &produced);
+      !result.ok())
+    return OnCommitFailed(result, units);
+  commit_.records = produced.records;
+  for (Shard* shard : changed) shard->OnProduced();
+  tail_.Start(
+      [produced = std::move(produced), generation = generation_, &committer = parts_.committer] {
+        return FinishTransaction(produced, generation, committer);
+      });
+  // While the message that breaks transactions is looked for, they come one by one.
+  return failures_ > 0 ? CommitAndWait() : Status();
+}
+
+Status Worker::LookAtCommit(Duration wait) {
+  const std::optional<TransactionResult> ended = tail_.Look(wait);
+  return ended ? OnCommitEnded(*ended) : Status();
+}
+
+Status Worker::CommitAndWait() {
+  if (tail_.IsRunning()) {
+    if (Status ended = OnCommitEnded(tail_.Wait()); !ended) return ended;
   }
-  last_commit_ = last_position_commit_ = ended;
+  if (phase_ != Phase::kRunning || Changed().empty()) return {};
+  if (Status started = StartCommit(); !started) return started;
+  return tail_.IsRunning() ? OnCommitEnded(tail_.Wait()) : Status();
+}
+
+Status Worker::OnCommitEnded(const TransactionResult& ended) {
+  if (!ended.result.ok()) return OnCommitFailed(ended.result, commit_.units);
+  const Duration now = parts_.clock.Monotonic();
+  parts_.metrics.OnCommit("committed", now - commit_.began, commit_.records);
+  CountAlerts(commit_);
+  for (size_t i = 0; i < commit_.shards.size(); ++i) {
+    Shard* shard = commit_.shards[i];
+    shard->OnCommitted();
+    positions_[shard->options().partition] = ended.positions[i];
+    committed_next_[shard->options().partition] = commit_.next[i];
+  }
+  last_position_commit_ = now;
   failures_ = 0;
   units_max_ = std::min(options_.commit_max_events, units_max_ * 2);
   return {};
 }
 
-Status Worker::OnCommitFailed(const TransactionResult& failed, size_t units) {
-  ++failures_;
-  const std::string& why = failed.result.error.message;
-  if (failed.result.kind == TxResult::Kind::kFenced) {
-    parts_.metrics.OnCommit("fenced", Duration(0), 0);
-    return OnProducerFenced(failed.result.error);
+Worker::Commit Worker::Describe(const std::vector<Shard*>& shards) const {
+  Commit commit{.shards = shards, .began = parts_.clock.Monotonic()};
+  for (const Shard* shard : shards) {
+    std::vector<int64_t>& next = commit.next.emplace_back();
+    for (size_t topic = 0; topic < shard->intake().topics(); ++topic)
+      next.push_back(shard->intake().next(topic));
+    for (const OutgoingAlert& alert : shard->outbox().alerts)
+      ++commit.alerts[{alert.rule, alert.status, alert.reason}];
+    for (const DeadLetter& dead : shard->outbox().dead_letters) ++commit.dead_letters[dead.reason];
   }
-  if (failed.result.kind == TxResult::Kind::kAbort) {
+  return commit;
+}
+
+void Worker::ForgetCommit() {
+  if (tail_.IsRunning() && !tail_.Wait().result.ok()) committer_open_ = false;
+}
+
+Status Worker::OnCommitFailed(const TxResult& failed, size_t units) {
+  ++failures_;
+  const std::string& why = failed.error.message;
+  if (failed.kind == TxResult::Kind::kFenced) {
+    parts_.metrics.OnCommit("fenced", Duration(0), 0);
+    return OnProducerFenced(failed.error);
+  }
+  if (failed.kind == TxResult::Kind::kAbort) {
     parts_.metrics.OnCommit("aborted", Duration(0), 0);
     spdlog::warn("{}: transaction aborted: {}; going back to the last commit", options_.name, why);
     if (!parts_.committer.Abort().ok()) committer_open_ = false;
-    if (failed.result.bad_record && NarrowDown(units))
+    if (failed.bad_record && NarrowDown(units))
       return Resync();  // at once: waiting makes no record better
   } else {
     parts_.metrics.OnCommit("ambiguous", Duration(0), 0);
@@ -409,27 +477,17 @@ Status Worker::Resync() {
 
 // ---- 5. Write behind ---------------------------------------------------------------------------
 
+// Only what is committed may be written, and under load there is always something that is not yet.
+// So one shard at a time pauses until the commits have caught up with it; the others go on.
 Status Worker::WriteBehind() {
   const Duration now = parts_.clock.Monotonic();
   if (intake_paused_ && now < retry_save_at_) return {};
-  size_t bytes = 0;
-  for (const auto& [partition, shard] : shards_) bytes += shard->customers().unsaved_bytes();
-  const bool all = bytes >= options_.unsaved_bytes_max || intake_paused_;
-  const auto shards = static_cast<int>(shards_.size());
-  for (const auto& [partition, shard] : shards_) {
-    // Only what is committed may be written; and at most one shard a round, so that none waits
-    // long.
-    const Duration age = now - last_save_[partition];
-    if (!shard->customers().uncommitted().empty() || shard->HasMoved()) continue;
-    const Duration interval =
-        std::clamp(save_took_[partition] * kSaveShare * shards, options_.flush_interval,
-                   std::max(options_.flush_interval, options_.flush_interval_max));
-    if (!all && (age < interval || (shard->customers().unsaved() == 0 && age < kSaveAtLeastEvery)))
-      continue;
-    if (Status saved = SaveShard(shard.get()); !saved) return PauseIntake(saved.error());
-    if (!all) break;
+  if (saving_ == nullptr) saving_ = DueForSaving();
+  if (saving_ != nullptr && saving_->IsSettled()) {
+    Shard* const shard = std::exchange(saving_, nullptr);
+    if (Status saved = SaveShard(shard); !saved) return PauseIntake(saved.error());
+    if (intake_paused_) return ResumeIntake();
   }
-  if (intake_paused_) return ResumeIntake();
   if (now - last_store_flush_ >= options_.store_flush_interval) {
     last_store_flush_ = now;
     for (const auto& [partition, shard] : shards_) {
@@ -437,6 +495,29 @@ Status Worker::WriteBehind() {
     }
   }
   return {};
+}
+
+Shard* Worker::DueForSaving() {
+  const Duration now = parts_.clock.Monotonic();
+  size_t bytes = 0;
+  Shard* largest = nullptr;
+  for (const auto& [partition, shard] : shards_) {
+    bytes += shard->customers().unsaved_bytes();
+    if (largest == nullptr ||
+        largest->customers().unsaved_bytes() < shard->customers().unsaved_bytes())
+      largest = shard.get();
+  }
+  if (bytes >= options_.unsaved_bytes_max || intake_paused_) return largest;
+  const auto shards = static_cast<int>(shards_.size());
+  for (const auto& [partition, shard] : shards_) {
+    const Duration age = now - last_save_[partition];
+    const Duration interval =
+        std::clamp(save_took_[partition] * kSaveShare * shards, options_.flush_interval,
+                   std::max(options_.flush_interval, options_.flush_interval_max));
+    if (age >= (shard->customers().unsaved() > 0 ? interval : kSaveAtLeastEvery))
+      return shard.get();
+  }
+  return nullptr;
 }
 
 Status Worker::SaveShard(Shard* shard) {
@@ -485,7 +566,9 @@ Status Worker::ResumeIntake() {
 // ---- Reports -----------------------------------------------------------------------------------
 
 void Worker::DropShards() {
+  ForgetCommit();
   Report();
+  saving_ = nullptr;
   restore_.reset();
   for (const int32_t partition : partitions_) parts_.metrics.DropShard(partition);
   shards_.clear();
@@ -499,16 +582,10 @@ void Worker::DropShards() {
   intake_paused_ = false;
 }
 
-void Worker::CountAlerts(const std::vector<Shard*>& shards) {
-  std::map<std::tuple<size_t, AlertStatus, Reason>, uint64_t> counts;
-  for (const Shard* shard : shards) {
-    for (const OutgoingAlert& alert : shard->outbox().alerts)
-      ++counts[{alert.rule, alert.status, alert.reason}];
-    std::map<DeadLetterReason, uint64_t> refused;
-    for (const DeadLetter& dead : shard->outbox().dead_letters) ++refused[dead.reason];
-    for (const auto& [reason, n] : refused) parts_.metrics.AddDeadLetters(NameOf(reason), n);
-  }
-  for (const auto& [what, n] : counts) {
+void Worker::CountAlerts(const Commit& commit) {
+  for (const auto& [reason, n] : commit.dead_letters)
+    parts_.metrics.AddDeadLetters(NameOf(reason), n);
+  for (const auto& [what, n] : commit.alerts) {
     const auto& [rule, status, reason] = what;
     parts_.metrics.AddAlerts(options_.shard.rules->rules[rule].info.id, NameOf(status),
                              NameOf(reason), n);

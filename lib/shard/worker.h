@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/clock.h"
@@ -42,6 +43,8 @@ struct WorkerOptions {
   Duration store_flush_interval = std::chrono::seconds(30);
   size_t unsaved_bytes_max = 64u << 20;  // of all shards of the worker
   size_t cache_bytes_max = 64u << 20;    // likewise
+  // Where a commit waits for the broker while the worker goes on with the next events.
+  CommitTail::Where commit_tail = CommitTail::Where::kOwnThread;
 };
 
 // What a worker may use; all of it outlives the worker.
@@ -62,7 +65,9 @@ class Worker {
   Worker(WorkerOptions options, WorkerParts parts);
 
   // One round: 1 poll, 2 restore, 3 process, 4 commit, 5 write behind. Waits for messages at most
-  // `wait`. Error: the process must end with its code.
+  // `wait`. A commit waits for the broker in the background: the events of the next one are applied
+  // meanwhile, but it does not begin before the one before has ended. Error: the process must end
+  // with its code.
   Status Step(Duration wait);
 
   // Commits what is done and writes it behind; for SIGTERM. Takes no new messages.
@@ -92,10 +97,16 @@ class Worker {
   Status Process();
   // 4. Commit.
   [[nodiscard]] bool CommitIsDue() const;
-  Status CommitNow();
-  Status OnCommitFailed(const TransactionResult& failed, size_t units);
+  Status StartCommit();
+  // Takes the result of the commit under way, if there is one within `wait`.
+  Status LookAtCommit(Duration wait);
+  // Everything is committed or thrown away after it.
+  Status CommitAndWait();
+  Status OnCommitEnded(const TransactionResult& ended);
+  Status OnCommitFailed(const TxResult& failed, size_t units);
   bool NarrowDown(size_t units);
-  void CountAlerts(const std::vector<Shard*>& shards);
+  // The result of a commit under way that no longer matters.
+  void ForgetCommit();
   Status OnProducerFenced(const Error& error);
   Status Strike(const std::string& why);
   // Throws away everything that is not committed and goes back to __meta.
@@ -106,6 +117,10 @@ class Worker {
   Status FlushShard(Shard* shard);
   Status PauseIntake(const Error& why);
   Status ResumeIntake();
+
+  // The shard that is to be saved next and therefore takes nothing new until all of it is
+  // committed; null: none.
+  [[nodiscard]] Shard* DueForSaving();
 
   void DropShards();
   void Report();
@@ -124,15 +139,31 @@ class Worker {
   std::map<int32_t, int64_t> positions_;  // next changelog offset after everything committed
   std::map<int32_t, ShardCounters> reported_;
 
-  size_t units_ = 0;        // messages and timers since the last commit
-  bool work_left_ = false;  // the last round stopped at its limit
-  Duration last_commit_{0};
+  // The commit under way, if tail_ is running.
+  struct Commit {
+    std::vector<Shard*> shards;
+    std::vector<std::vector<int64_t>> next;  // offsets by topic, of each shard
+    std::map<std::tuple<size_t, AlertStatus, Reason>, uint64_t> alerts;
+    std::map<DeadLetterReason, uint64_t> dead_letters;
+    Duration began{0};
+    uint64_t records = 0;
+    size_t units = 0;
+  };
+  CommitTail tail_;
+  Commit commit_;
+  [[nodiscard]] Commit Describe(const std::vector<Shard*>& shards) const;
+  void CountAlerts(const Commit& commit);
+
+  size_t units_ = 0;         // messages and timers since the last commit
+  bool work_left_ = false;   // the last round stopped at its limit
+  Duration last_commit_{0};  // when it began
   Duration last_position_commit_{0};
   Duration last_store_flush_{0};
   Duration last_report_{0};
   Duration last_end_check_{0};
   std::map<int32_t, Duration> last_save_;
   std::map<int32_t, Duration> save_took_;
+  Shard* saving_ = nullptr;     // takes nothing new: see DueForSaving()
   bool intake_paused_ = false;  // a write-behind failed: nothing is taken until one succeeds
   Duration retry_save_at_{0};
   size_t turn_ = 0;  // which shard goes first

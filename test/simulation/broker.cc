@@ -26,7 +26,6 @@ Broker::Answer Broker::Produce(const ProducerName& producer, const TopicPartitio
   if (transaction.epoch != producer.epoch) return Answer::kFencedProducer;
   Begin(&transaction);
   entry.fate = Entry::Fate::kOpen;
-  entry.written = clock_.Monotonic();
   *offset = logs_.at(at).Append(std::move(entry));
   transaction.written[at].push_back(*offset);
   return Answer::kOk;

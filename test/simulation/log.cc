@@ -23,17 +23,20 @@ void Log::EndTransaction(const std::vector<int64_t>& offsets, bool commit) {
   Append({.fate = Entry::Fate::kControl});
 }
 
-void Log::Compact(Duration keep_since) {
+void Log::Compact(Duration now, Duration retention) {
   const int64_t until = last_stable();
   std::map<std::string, int64_t> newest;
   for (const Entry& entry : entries_) {
     if (entry.offset < until && entry.fate == Entry::Fate::kCommitted && entry.key)
       newest[*entry.key] = entry.offset;
   }
-  std::erase_if(entries_, [&](const Entry& entry) {
+  std::erase_if(entries_, [&](Entry& entry) {
     if (entry.offset >= until || entry.offset == end_ - 1) return false;
     if (entry.fate != Entry::Fate::kCommitted) return true;  // aborted, or a control record
-    return entry.offset < newest[*entry.key] || (!entry.value && entry.written < keep_since);
+    if (entry.offset < newest[*entry.key]) return true;
+    if (entry.value) return false;
+    if (!entry.cleaned) entry.cleaned = now;
+    return now - *entry.cleaned > retention;
   });
 }
 

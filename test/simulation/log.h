@@ -16,7 +16,7 @@ namespace heartbeatd::sim {
 struct Entry {
   enum class Fate : uint8_t { kOpen, kCommitted, kAborted, kControl };
   int64_t offset = 0;
-  Duration written{0};  // when
+  std::optional<Duration> cleaned;  // a tombstone: when compaction first came to it
   Fate fate = Fate::kCommitted;
   std::optional<std::string> key;
   std::optional<std::string> value;
@@ -30,8 +30,8 @@ class Log {
   // What became of a transaction that appended these offsets here; adds its control record.
   void EndTransaction(const std::vector<int64_t>& offsets, bool commit);
   // Removes what newer committed records replace, as log compaction does below the last stable
-  // offset, and tombstones written before `keep_since`.
-  void Compact(Duration keep_since);
+  // offset. Tombstones stay for `retention` after that, so that whoever is reading meets them.
+  void Compact(Duration now, Duration retention);
 
   [[nodiscard]] int64_t begin() const { return 0; }
   // The high watermark.

@@ -16,7 +16,7 @@ struct World::Machine::Process {
   Member input;
   ChangelogReader changelog;
   Producer committer;
-  std::optional<Worker> worker;
+  std::unique_ptr<Worker> worker;
 };
 
 void World::Machine::Start() {
@@ -45,16 +45,18 @@ void World::Machine::Start() {
       .flush_interval_max = kSecond,
       .store_flush_interval = kSecond,
       // Sometimes so little that every customer is read from the disk again.
-      .cache_bytes_max = world.random_.OneIn(2) ? size_t{64} << 20 : size_t{4096}};
-  process_->worker.emplace(std::move(options), WorkerParts{.clock = world.clock_,
-                                                           .metrics = world.metrics_,
-                                                           .input = process_->input,
-                                                           .changelog = process_->changelog,
-                                                           .committer = process_->committer,
-                                                           .open_store = [this](int32_t partition) {
-                                                             return Result<std::unique_ptr<Store>>(
-                                                                 disk_.Open(partition, this));
-                                                           }});
+      .cache_bytes_max = world.random_.OneIn(2) ? size_t{64} << 20 : size_t{4096},
+      .commit_tail = CommitTail::Where::kNextLook};
+  process_->worker = std::make_unique<Worker>(
+      std::move(options),
+      WorkerParts{.clock = world.clock_,
+                  .metrics = world.metrics_,
+                  .input = process_->input,
+                  .changelog = process_->changelog,
+                  .committer = process_->committer,
+                  .open_store = [this](int32_t partition) {
+                    return Result<std::unique_ptr<Store>>(disk_.Open(partition, this));
+                  }});
 }
 
 template <typename Call>

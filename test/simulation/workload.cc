@@ -184,6 +184,7 @@ void Oracle::Take(Part* part) {
       states.erase(std::string(customer->id));
     }
   }
+  part->shard->OnProduced();
   part->shard->OnCommitted();
 }
 

@@ -139,6 +139,7 @@ void World::Produce() {
     if (!message.key.empty()) entry.key = message.key;
     const int64_t offset = broker_.log(at).Append(std::move(entry));
     sent_[at] = offset + 1;
+    spdlog::debug("{}[{}] {}: {}", at.topic, at.partition, offset, message.payload);
     {
       const fault::Undisturbed undisturbed;
       oracle_.Apply(message, offset, clock_.Now());
@@ -160,7 +161,7 @@ void World::ProduceUpstreamAborted(const TopicPartition& at) {
 
 void World::Compact() {
   for (int32_t p = 0; p < shape_.partitions; ++p)
-    broker_.log({"changelog", p}).Compact(clock_.Monotonic() - kDeleteRetention);
+    broker_.log({"changelog", p}).Compact(clock_.Monotonic(), kDeleteRetention);
 }
 
 bool World::Heal() {
@@ -184,12 +185,18 @@ bool World::Heal() {
       if (machine->IsFree()) machine->Step();
     }
     Advance(Duration(20));
-    if (shape_.time_source == TimeSource::kWall && i > 1000 &&
+    if (shape_.time_source == TimeSource::kWall && AllRun() &&
         AsEventTime(clock_.Now()) < end_ + std::chrono::hours(1))
       Advance(std::chrono::hours(24));
     if (i % 16 == 0 && AllDone()) return true;
   }
   return false;
+}
+
+bool World::AllRun() const {
+  return std::all_of(machines_.begin(), machines_.end(), [](const auto& machine) {
+    return machine->worker() != nullptr && machine->worker()->phase() == Worker::Phase::kRunning;
+  });
 }
 
 bool World::AllDone() {

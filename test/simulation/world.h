@@ -72,6 +72,7 @@ class World {
   void Advance(Duration d);
   // The troubles are over: everything runs until all is consumed. False: it never was.
   bool Heal();
+  [[nodiscard]] bool AllRun() const;
   [[nodiscard]] bool AllDone();
   void Judge();
   void JudgeAlerts(const Outcome& expected);

@@ -106,6 +106,7 @@ class ShardDriver {
       dead_letters.push_back(fmt::format("{}@{}", NameOf(dead.reason), dead.record.offset));
     for (Customer* customer : shard_->customers().uncommitted())
       (void)shard_->customers().Encode(customer);
+    shard_->OnProduced();
     shard_->OnCommitted();
   }
   // Writes behind what is committed; false if the store failed.

@@ -191,6 +191,7 @@ TEST_CASE(
         case 7:  // commit and save
         case 8: {
           for (Customer* customer : table->uncommitted()) (void)table->Encode(customer);
+          table->OnProduced();
           table->OnCommitted();
           if (random() % 4 == 0) {
             store->fail_writes = 1;
@@ -223,6 +224,7 @@ TEST_CASE("timers: a save that fails loses no deadline") {
     const auto set_due = [&](EventTime due) {
       customer->state.rules[0].due = due;
       table.MarkChanged(customer);
+      table.OnProduced();
       table.OnCommitted();
     };
     set_due(late);
