@@ -13,4 +13,4 @@ letter says so and the message allows it. Among several input topics the order o
 here the topic that the configuration names first goes first.
 
 One call: verify(). From the shell, in test/fault: python3 -m verifier --help."""
-from .judge import Evidence, collect, judge, verify, verify_alerts  # noqa: F401
+from .verdict import Evidence, collect, judge, verify, verify_alerts  # noqa: F401

@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 
-from . import configuration, judge, log, predict, values
+from . import configuration, log, predict, values, verdict
 
 
 def arguments():
@@ -43,12 +43,12 @@ def evidence_of(options, settings):
         import kit
         if options.kit:
             os.environ["HEARTBEATD_BUILD"] = str(pathlib.Path(options.kit).resolve().parents[1])
-        return judge.collect(kit.Kit(options.brokers), settings, options.state_directory)
+        return verdict.collect(kit.Kit(options.brokers), settings, options.state_directory)
     messages = []
     for number, text in enumerate(options.input):
         topic, _, path = text.rpartition("=")
         messages += log.read(path, topic or settings.input_topics[number])
-    return judge.Evidence(messages, rows_of(options.alerts), rows_of(options.dead_letters), rows_of(options.changelog),
+    return verdict.Evidence(messages, rows_of(options.alerts), rows_of(options.dead_letters), rows_of(options.changelog),
                           [rows_of(path) for path in options.state], rows_of(options.offsets))
 
 
@@ -69,7 +69,7 @@ def main():
     if options.predict:
         print_alerts(settings, evidence)
         return 0
-    wrong = judge.judge(settings, evidence, options.all_current)
+    wrong = verdict.judge(settings, evidence, options.all_current)
     for finding in wrong:
         print(finding)
     print(f"{len(evidence.messages)} messages, " + (f"{len(wrong)} findings" if wrong else "all as it must be"))

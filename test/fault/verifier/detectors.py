@@ -1,6 +1,7 @@
 """The rules' conditions, one class a detector. A detector sees one customer and a time, and says for each of its keys whether
 the condition holds (True), does not (False), or whether too little is known (None); and when that changes if no event comes.
 Of a key of which it says nothing the condition does not hold."""
+import bisect
 import dataclasses
 import math
 import statistics
@@ -81,37 +82,34 @@ class Dropping:
     def lookback(self):
         return self.width * (1 + self.periods)
 
-    def period(self, series, close, number):
-        """The newest period before the close is number 0; those of the baseline are the older ones."""
-        begin = close - (number + 1) * self.width
-        return series.value(self.kind, begin, begin + self.width)
+    def periods_before(self, series, close, kind):
+        """The values of the window and of the baseline's periods, newest first."""
+        ends = range(close, close - self.lookback(), -self.width)
+        return [series.value(kind, end - self.width, end) for end in ends]
 
-    def level(self, series, close):
+    def level(self, baseline):
         """What the window is held against: of the earlier periods the mean, the smallest (`each`) or the median."""
-        periods = [self.period(series, close, number) for number in range(1, 1 + self.periods)]
         if self.compare == "mean":
-            return Fraction(sum(periods), self.periods)
-        return min(periods) if self.compare == "each" else Fraction(statistics.median(periods))
+            return Fraction(sum(baseline), self.periods)
+        return min(baseline) if self.compare == "each" else Fraction(statistics.median(baseline))
 
-    def low(self, series, close, thresholds):
-        window, ratio, p_value = self.period(series, close, 0), thresholds["ratio"], thresholds["p_value"]
-        limit = self.level(series, close) * (1 if ratio is None else ratio)
+    def is_low(self, window, baseline, thresholds):
+        ratio, p_value = thresholds["ratio"], thresholds["p_value"]
+        limit = self.level(baseline) * (1 if ratio is None else ratio)
         if self.compare == "each" and window >= limit or ratio is not None and window > limit:
             return False
-        return p_value is None or self.p(window, series.value("count", *self.baseline(close))) <= p_value
+        return p_value is None or self.p(window, sum(baseline)) <= p_value
 
     def p(self, k, others):
         """P(X <= k), X ~ Bin(n, p0): how probable so few of all n are in the window, if nothing has changed."""
         n = k + others
         return Fraction(sum(math.comb(n, i) * self.periods ** (n - i) for i in range(k + 1)), (self.periods + 1) ** n)
 
-    def baseline(self, close):
-        return close - self.lookback(), close - self.width
-
-    def is_known(self, series, close):
+    def is_known(self, series, close, baseline):
         if series.first_ms is None or close - 1 - series.bucket_of(series.first_ms) < self.observed:
             return False
-        return series.value("count", *self.baseline(close)) >= self.count_min and self.level(series, close) > 0
+        count = sum(baseline) if self.kind == "count" else sum(self.periods_before(series, close, "count")[1:])
+        return count >= self.count_min and self.level(baseline) > 0
 
     def judge(self, customer, now, late, episode):
         series = customer.series[self.measure.name]
@@ -119,12 +117,12 @@ class Dropping:
         return [self.verdict(series, close, now, late, episode)], self.next_ms(series, close)
 
     def verdict(self, series, close, now, late, episode):
-        value, firing = self.period(series, close, 0), episode.phase == "firing"
-        rose = value > episode.value
-        if not self.is_known(series, close):
+        window, *baseline = self.periods_before(series, close, self.kind)
+        firing, rose = episode.phase == "firing", window > episode.value
+        if not self.is_known(series, close, baseline):
             return Verdict(False, now, "corrected" if late else "recovered") if firing and rose else Verdict(None)
-        if self.low(series, close, self.resolve if firing else self.fire):
-            return Verdict(True, now, "below_baseline", value)
+        if self.is_low(window, baseline, self.resolve if firing else self.fire):
+            return Verdict(True, now, "below_baseline", window)
         return Verdict(False, now, "corrected" if late else "recovered" if rose else "baseline_faded")
 
     def next_ms(self, series, now_close):
@@ -132,11 +130,14 @@ class Dropping:
         if series.first_ms is None:
             return values.NEVER
         observed = series.bucket_of(series.first_ms) + self.observed + 1
-        boundaries = [1 + number * self.width for number in range(self.periods + 2)]
-        for close in range(now_close + 1, max(series.indexes[-1] + 1 + self.lookback(), observed) + 1):
-            if close == observed or any(close - back in series.buckets for back in boundaries):
-                return series.start_of(close)
-        return values.NEVER
+        closes = [observed] if observed > now_close else []
+        for number in range(self.periods + 2):
+            # A bucket comes into the window at the close behind it, and moves on, and at last out, every `width` closes.
+            age = 1 + number * self.width
+            at = bisect.bisect_right(series.indexes, now_close - age)
+            if at < len(series.indexes):
+                closes.append(series.indexes[at] + age)
+        return series.start_of(min(closes)) if closes else values.NEVER
 
 
 class Transition:

@@ -57,7 +57,7 @@ class Customer:
 
     def pass_time(self, end):
         """Everything that happens by itself up to `end`, each at its own time."""
-        while self.exists and (now := min(self.lifecycle.next_ms(self.pulse), *self.due)) <= end:
+        while self.exists and (now := min([self.lifecycle.next_ms(self.pulse), *self.due])) <= end:
             self.step_down(now)
             for number, due in enumerate(self.due):
                 if due <= now:
@@ -109,8 +109,10 @@ class Customer:
         edges = {}  # how often the same one in this evaluation
         # A detector of one condition has one episode, with the empty key.
         verdicts, due = detector.judge(self, now, late, episodes.get("") or Episode(rule.policy))
-        for key in episodes.keys() - {verdict.key for verdict in verdicts}:
-            episodes[key].advance(detectors.Verdict(False, now), now)
+        said = [verdict.key for verdict in verdicts]
+        for key, episode in episodes.items():
+            if key not in said:
+                episode.advance(detectors.Verdict(False, now), now)
         for verdict in verdicts:
             episode = episodes.setdefault(verdict.key, Episode(rule.policy))
             for edge in episode.advance(verdict, now):
@@ -141,7 +143,7 @@ def run(messages, configuration, until_ms=None, refused_by_others=None):
     rules = [(rule, detectors.BY_NAME[rule.detector](rule.fields, configuration)) for rule in configuration.rules]
     shard = Shard({}, None, [], {})
     for message in messages:
-        reason = message.refused or (refused_by_others or {}).get(message.place)
+        reason = (refused_by_others or {}).get(message.place) or message.refused
         if reason:
             shard.refused[message.place] = reason
             continue

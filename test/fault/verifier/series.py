@@ -83,19 +83,14 @@ class Series:
             self.s = FORGET * self.s + (day - self.last_day)
             self.days, self.last_day = self.days + 1, day
 
-    def window(self, begin, end):
-        """The buckets with begin <= index < end, as (index, Bucket)."""
-        at = bisect.bisect_left(self.indexes, begin)
-        to = bisect.bisect_left(self.indexes, end)
-        return [(index, self.buckets[index]) for index in self.indexes[at:to]]
-
     def value(self, kind, begin, end):
         """count, sum (micro-units), distinct or days of the buckets with begin <= index < end."""
-        buckets = self.window(begin, end)
+        at, to = bisect.bisect_left(self.indexes, begin), bisect.bisect_left(self.indexes, end)
+        buckets = [self.buckets[index] for index in self.indexes[at:to]]
         if kind == "count":
-            return sum(bucket.count for _, bucket in buckets)
+            return sum([bucket.count for bucket in buckets])
         if kind == "sum":
-            return sum(bucket.sum_micros for _, bucket in buckets)
+            return sum([bucket.sum_micros for bucket in buckets])
         if kind == "distinct":
-            return len(set().union(*(bucket.distinct for _, bucket in buckets)))
-        return len({self.zone.day(self.start_of(index)) for index, bucket in buckets if bucket.count})
+            return len(set().union(*[bucket.distinct for bucket in buckets]))
+        return len({self.zone.day(self.start_of(index)) for index in self.indexes[at:to] if self.buckets[index].count})

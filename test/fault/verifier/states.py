@@ -178,13 +178,14 @@ class Comparison:
             name, want, have = f"{rule.id} episode {key!r}".replace(" ''", ""), expected.get(key), stored.get(key)
             phase = want.phase if want else "closed"
             self.same(f"{name} phase", phase, PHASES[have.phase] if have else "closed")
-            if not want or not have:
-                # A closed one is remembered for its cool-down, and for ever where once is once.
-                cooling = want and want.last_fired_ms is not None and (
-                    rule.policy.once or (want.cool_ms or 0) > self.clock_ms)
-                self.same(f"{name} remembered", bool(have), bool(have) or bool(cooling))
+            last_fired_ms = have.last_fired_ms if have and have.HasField("last_fired_ms") else None
+            # A closed one is remembered for its cool-down, and for ever where once is once; else it may be forgotten.
+            matters = want and want.last_fired_ms is not None and (
+                phase == "firing" or rule.policy.once or (want.cool_ms or 0) > self.clock_ms)
+            if matters or last_fired_ms is not None:
+                self.same(f"{name} last fired", want.last_fired_ms if want else None, last_fired_ms)
+            if not have:
                 continue
-            self.same(f"{name} last fired", want.last_fired_ms, have.last_fired_ms if have.HasField("last_fired_ms") else None)
             if phase in ("pending", "firing"):
                 self.same(f"{name} starts_at", want.starts_ms, have.starts_at_ms)
                 self.same(f"{name} instant", want.instant, have.instant)
