@@ -144,33 +144,28 @@ class App:
             found.append(alert)
         return found
 
-    def check(self, history, least=1, whole_log=True):
+    def check(self, history, least=1, whole_log=True, stop=False):
         """The alerts on the topic are exactly those of the backtest, and `least` of them; and the verifier agrees, who looks
-        at all topics. `whole_log`: the input topic holds all that was read; if not, the history must do."""
+        at all topics. `whole_log`: the input topic holds all that was read; if not, the history must do. `stop`: all processes
+        are stopped as they should be, so that the verifier can look at what they leave on the disk, too."""
         expected, found = self.compare(history)
         assert len(expected) >= least, f"the backtest has {len(expected)} alerts only: too few for this test to mean anything"
         assert not found.lines(), "the alerts on the topic are not those of the backtest:\n" + "\n".join(found.lines())
-        self.verify(None if whole_log else history)
+        if stop:
+            for one in self.daemons:
+                assert one.process is None or one.exit_code() is not None or one.stop() == 0
+        said = self.verify(stop) if whole_log else self.verify_alerts(history)
+        assert not said, "the verifier says:\n" + "\n".join(map(str, said))
         return expected
 
-    def verify(self, history=None):
-        """Judges what is on the topics now; `history`: only the alerts, by that file instead of the input topic."""
+    def verify(self, stopped):
         path, _ = self.configure("verifier")
-        configurations = [self.watch, path]
-        if history is None:
-            found = verifier.verify(self.kit, configurations)
-        else:
-            found = verifier.verify_alerts(configurations, history.path, self.kit.dump(self.alerts), history.until)
-        assert not found, "the verifier says:\n" + "\n".join(map(str, found))
+        directories = [one for one in self.folder.glob("state-*") if (one / "rocksdb").exists()] if stopped else []
+        return verifier.verify(self.kit, [self.watch, path], directories, all_current=stopped)
 
-    def verify_stopped(self):
-        """Stops all processes as they should be, and judges what they leave on the disk, too."""
-        for one in self.daemons:
-            assert one.process is None or one.exit_code() is not None or one.stop() == 0
+    def verify_alerts(self, history):
         path, _ = self.configure("verifier")
-        directories = [one for one in self.folder.glob("state-*") if (one / "rocksdb").exists()]
-        found = verifier.verify(self.kit, [self.watch, path], directories, all_current=True)
-        assert not found, "the verifier says:\n" + "\n".join(map(str, found))
+        return verifier.verify_alerts([self.watch, path], history.path, self.kit.dump(self.alerts), history.until)
 
 
 def partitions_of(process):

@@ -41,8 +41,7 @@ def test_killed_ten_times(new_app):
         finish(feed)
         daemon.wait_ready()
     app.end(history.until)
-    app.check(history, least=1000)
-    app.verify_stopped()
+    app.check(history, least=1000, stop=True)
 
 
 def test_broker_killed(new_app, broker):

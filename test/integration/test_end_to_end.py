@@ -35,12 +35,11 @@ def test_history(new_app):
     daemon = app.start()
     app.feed(history)
     app.end(history.until)
-    expected = app.check(history, least=1000)
+    assert apps.partitions_of(daemon) == apps.PARTITIONS
+    expected = app.check(history, least=1000, stop=True)
     rules = {alert["data"]["rule"] for alert in expected}
     assert rules == {"dropping-logins", "dropping-money", "no-purchase", "no-login", "life-cycle"}
     assert not app.kit.dump(app.dead_letters)
-    assert apps.partitions_of(daemon) == apps.PARTITIONS
-    app.verify_stopped()
 
 
 def wait_for_last_report(daemon):

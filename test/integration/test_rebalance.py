@@ -27,5 +27,4 @@ def test_second_process_comes_and_goes(new_app):
     stream.rest()
     app.end(history.until)
     assert first.exit_code() is None
-    app.check(history, least=1000)
-    app.verify_stopped()
+    app.check(history, least=1000, stop=True)

@@ -237,4 +237,4 @@ def test_terminated(new_app):
     rest = history.count + apps.PARTITIONS - done
     apps.wait_for("all of the rest", lambda: daemon.metrics().total("heartbeatd_events_total") >= rest, 10)
     assert daemon.metrics().total("heartbeatd_events_total") == rest
-    app.check(history, least=1000)
+    app.check(history, least=1000, stop=True)
