@@ -84,12 +84,13 @@ class Environment {
       std::this_thread::sleep_for(std::chrono::milliseconds(delay->ms));
   }
 
-  int64_t ClockShiftMs() {
+  int64_t ClockShiftMs(std::string_view clock) {
     if (clock_shift_.empty()) return 0;
     std::ifstream file(clock_shift_);
-    int64_t ms = 0;
-    file >> ms;
-    return ms;
+    int64_t wall_ms = 0;
+    int64_t monotonic_ms = 0;
+    file >> wall_ms >> monotonic_ms;
+    return clock == "wall" ? wall_ms : monotonic_ms;
   }
 
   [[nodiscard]] const std::string& mutant() const { return mutant_; }
@@ -151,7 +152,7 @@ bool Error(std::string_view name) {
   return hook ? hook(name) : TheEnvironment().Fails(name);
 }
 
-int64_t ClockShiftMs() { return TheEnvironment().ClockShiftMs(); }
+int64_t ClockShiftMs(std::string_view clock) { return TheEnvironment().ClockShiftMs(clock); }
 
 Undisturbed::Undisturbed() { ++undisturbed; }
 Undisturbed::~Undisturbed() { --undisturbed; }

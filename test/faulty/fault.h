@@ -6,8 +6,8 @@
 //   HEARTBEATD_DELAY=NAME:N:K:MS the Nth to the (N+K-1)th passage takes so much longer
 //   HEARTBEATD_ERROR=NAME:N:K    the Nth to the (N+K-1)th passage of an error place fails
 //   HEARTBEATD_MUTANT=NAME       this mistake is made
-//   HEARTBEATD_CLOCK_SHIFT=FILE  the wall clock is ahead by the milliseconds that this file holds
-//                                now (a file that is not there: none)
+//   HEARTBEATD_CLOCK_SHIFT=FILE  the clocks are ahead by the milliseconds that this file holds now:
+//                                the wall clock's, then the monotonic one's; none without the file
 //   HEARTBEATD_FAULT_LOG=FILE    the name of each point and error place is appended at its first
 //                                passage, and "crash NAME" before a crash
 //
