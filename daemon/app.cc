@@ -13,6 +13,8 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/duration.h"
+#include "base/settled_clock.h"
 #include "daemon/config.h"
 #include "daemon/http/server.h"
 #include "daemon/state_directory.h"
@@ -131,7 +133,7 @@ class Daemon {
     if (!prepared) return g_stop ? Status() : Status(std::unexpected(std::move(prepared.error())));
     for (const std::string& topic : prepared->created) spdlog::info("created topic {}", topic);
 
-    Result<std::shared_ptr<Prober>> prober = Prober::Make(kafka, clock_);
+    Result<std::shared_ptr<Prober>> prober = Prober::Make(kafka, settled_clock_);
     if (!prober) return std::unexpected(std::move(prober.error()));
     const MemoryPlan memory(c.memory_bytes, static_cast<size_t>(c.workers));
     Result<std::unique_ptr<Database>> database =
@@ -242,7 +244,14 @@ class Daemon {
 
   const RunOptions& options_;
   LoadedConfig config_;
-  SystemClock clock_;
+  SystemClock system_clock_;
+  // What moves the shards' clocks. Timestamps are judged by the later of both: a jump may be right.
+  SettledClock settled_clock_{
+      system_clock_, [](Duration by) {
+        spdlog::warn("the machine's clock jumped by {:+} s: for {} time goes on as before",
+                     by.count() / 1000, FormatDuration(SettledClock::kProbation));
+      }};
+  LaterClock clock_{system_clock_, settled_clock_};
   Metrics metrics_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::atomic<bool> started_{false};

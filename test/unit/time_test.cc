@@ -5,9 +5,11 @@
 #include <chrono>
 
 #include "base/clock.h"
+#include "base/settled_clock.h"
 #include "catch.h"
 
 using namespace heartbeatd;
+using namespace std::chrono_literals;
 
 TEST_CASE("time: RFC 3339 is read") {
   struct Row {
@@ -140,6 +142,75 @@ TEST_CASE(
   clock.Advance(Duration(-5));
   CHECK(clock.Now() == WallTime(500));
   CHECK(clock.Monotonic() == Duration(5));
+}
+
+TEST_CASE("clock: a jump is believed once it has lasted") {
+  struct Row {
+    const char* name;
+    Duration jump;
+    Duration lasts;      // then the clock jumps back
+    Duration until;      // of the whole row
+    Duration ahead;      // of the time that has passed, in the end
+    Duration ahead_max;  // of the later of both clocks, on the way
+    int jumps;
+  };
+  const Duration hour = 60min;
+  const Row row = GENERATE_COPY(Row{"none", 0s, 0s, 1min, 0s, 0s, 0},
+                                Row{"a correction", 10s, 1min, 1min, 10s, 10s, 0},
+                                Row{"a correction back", -10s, 1min, 1min, -10s, 0s, 0},
+                                Row{"forth, short", hour, 14min, 20min, 0s, hour, 1},
+                                Row{"back, short", -hour, 14min, 20min, 0s, 0s, 1},
+                                Row{"forth, in doubt", hour, 20min, 14min, 0s, hour, 1},
+                                Row{"forth, for good", hour, 20min, 16min, hour, hour, 1},
+                                Row{"back, for good", -hour, 20min, 16min, -hour, 0s, 1});
+  INFO(row.name);
+  ManualClock system(WallTime(1'700'000'000'000));
+  const WallTime began = system.Now();
+  int jumps = 0;
+  const SettledClock settled(system, [&](Duration by) {
+    ++jumps;
+    CHECK((jumps > 1 || by == row.jump));
+  });
+  const LaterClock later(system, settled);
+  Duration ahead_max{0};
+  WallTime end = began;
+  system.Jump(row.jump);
+  for (Duration passed{0}; passed < row.until; passed += 1s) {
+    if (passed == row.lasts && passed > 0s) system.Jump(-row.jump);
+    end = settled.Now();
+    ahead_max = std::max(ahead_max, later.Now() - (began + passed));
+    system.Advance(1s);
+  }
+  CHECK(end - (began + row.until - 1s) == row.ahead);
+  CHECK(ahead_max == row.ahead_max);
+  CHECK(jumps == row.jumps);
+}
+
+TEST_CASE("clock: each jump is in doubt for itself") {
+  ManualClock system(WallTime(1'700'000'000'000));
+  int jumps = 0;
+  const SettledClock settled(system, [&](Duration) { ++jumps; });
+  // Over and over again, never long enough: together it would be.
+  for (int i = 0; i < 10; ++i) {
+    system.Jump(1h);
+    CHECK(settled.Now() == system.Now() - 1h);
+    system.Advance(10min);
+    CHECK(settled.Now() == system.Now() - 1h);
+    system.Jump(-1h);
+    CHECK(settled.Now() == system.Now());
+  }
+  CHECK(jumps == 10);
+  // Another jump on top begins anew.
+  system.Jump(1h);
+  (void)settled.Now();
+  system.Advance(14min);
+  system.Jump(1h);
+  CHECK(settled.Now() == system.Now() - 2h);
+  system.Advance(14min);
+  CHECK(settled.Now() == system.Now() - 2h);
+  system.Advance(1min);
+  CHECK(settled.Now() == system.Now());
+  CHECK(jumps == 12);
 }
 
 TEST_CASE(
