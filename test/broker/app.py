@@ -173,6 +173,20 @@ def partitions_of(process):
     return len(process.metrics().rows("heartbeatd_clock_seconds"))
 
 
+def clocks_of(process):
+    """Each partition's clock T, as Unix time."""
+    return [value for _, value in process.metrics().rows("heartbeatd_clock_seconds")]
+
+
+def wait_for_clocks(process, moment, seconds):
+    """Returns when T is beyond that Unix time in all partitions."""
+    def beyond():
+        clocks = clocks_of(process)
+        return len(clocks) == PARTITIONS and min(clocks) > moment
+
+    wait_for("all clocks beyond the moment", beyond, seconds)
+
+
 def exit_code_of(process, seconds):
     """Waits for a process to end by itself."""
     wait_for("the end of the process", lambda: process.exit_code() is not None, seconds)

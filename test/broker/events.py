@@ -36,6 +36,11 @@ def event(number, customer, time, kind="login", **fields):
     return {"event_id": f"e{number}", "type": kind, "customer_id": customer, "timestamp": time, **fields}
 
 
+def messages(rows):
+    """Events as messages that App.send() takes."""
+    return [{"key": row["customer_id"], "value": json.dumps(row)} for row in rows]
+
+
 @dataclasses.dataclass
 class History:
     """A file of events, sorted by time, and the time of the tick that ends it."""

@@ -31,18 +31,8 @@ def rhythm_seconds(app):
     return events.unix(alert["time"]) - last
 
 
-def clocks(daemon):
-    """Each partition's clock T."""
-    return [value for _, value in daemon.metrics().rows("heartbeatd_clock_seconds")]
-
-
 def wait_for_clocks(daemon, moment):
-    apps.wait_for("all clocks beyond the moment", lambda: len(clocks(daemon)) == apps.PARTITIONS and min(clocks(daemon)) > moment,
-                  moment - time.time() + LATE_SECONDS_MAX)
-
-
-def messages(rows):
-    return [{"key": row["customer_id"], "value": json.dumps(row)} for row in rows]
+    apps.wait_for_clocks(daemon, moment, moment - time.time() + LATE_SECONDS_MAX)
 
 
 def wait_until_applied(daemon, count):
@@ -75,8 +65,8 @@ def test_alert_with_nobody_sending(new_app):
     rows.sort(key=lambda row: row["timestamp"])
     history = events.write(app.folder / "history.jsonl", rows, max(due) + 1)
     # Before the daemon starts: an event that comes when time is far ahead is judged as of then.
-    app.send(messages(rows), transaction="commit")
-    app.send(messages(events.event(f"taken-back-{number}", f"weekly{number}", time.time()) for number in range(4)), transaction="abort")
+    app.send(events.messages(rows), transaction="commit")
+    app.send(events.messages(events.event(f"taken-back-{number}", f"weekly{number}", time.time()) for number in range(4)), transaction="abort")
     daemon = app.start()
     wait_for_clocks(daemon, max(due) + 1)
     assert len(app.check(history)) == 4
@@ -97,7 +87,7 @@ def test_no_alert_while_events_wait(new_app):
     def send(*customers):
         new = [events.event(f"{len(rows)}-{customer}", customer, time.time(), "purchase") for customer in customers]
         rows.extend(new)
-        app.send(messages(new))
+        app.send(events.messages(new))
 
     def stay_away(suffix, leave, come_back):
         send(f"heard-{suffix}", f"silent-{suffix}")
@@ -129,7 +119,7 @@ def test_no_alert_while_the_broker_is_frozen(new_app, broker):
     daemon = app.start()
     rows = [events.event(number, f"frozen{number}", time.time(), "purchase") for number in range(8)]
     due = events.unix(rows[-1]["timestamp"]) + AFTER_SECONDS
-    app.send(messages(rows))
+    app.send(events.messages(rows))
     wait_until_applied(daemon, len(rows))
     assert time.time() < due - 1, "the machine is too slow for this test: the rule is already due"
     broker.freeze()
@@ -138,7 +128,7 @@ def test_no_alert_while_the_broker_is_frozen(new_app, broker):
         while time.time() < due + DELAY_SECONDS + 3:
             metrics = daemon.metrics()
             assert metrics.total("heartbeatd_alerts_total") == 0
-            assert all(value <= frozen for value in clocks(daemon))
+            assert all(value <= frozen for value in apps.clocks_of(daemon))
             time.sleep(0.2)
     finally:
         broker.thaw()
