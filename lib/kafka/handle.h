@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -114,13 +115,15 @@ class Client {
 // The end of a bounded wait for the network; real time, whatever Clock the process runs on.
 class Deadline {
  public:
-  explicit Deadline(Duration timeout) : end_(clock_.Monotonic() + timeout) {}
-  [[nodiscard]] Duration Left() const { return std::max(end_ - clock_.Monotonic(), Duration(0)); }
+  explicit Deadline(Duration timeout) : end_(SteadyClock::now() + timeout) {}
+  [[nodiscard]] Duration Left() const {
+    return std::max(std::chrono::duration_cast<Duration>(end_ - SteadyClock::now()), Duration(0));
+  }
   [[nodiscard]] bool Passed() const { return Left() == Duration(0); }
 
  private:
-  SystemClock clock_;
-  Duration end_;
+  using SteadyClock = std::chrono::steady_clock;
+  SteadyClock::time_point end_;
 };
 
 // A list of `of` with every offset at `offset`; or of positions.
