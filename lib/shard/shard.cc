@@ -69,7 +69,7 @@ Result<size_t> Shard::Step(size_t units_max, WallTime now) {
   if (HB_MUTANT("clock-during-backlog")) drained_as_of = now;
   if (!drained_as_of) return done;
   const EventTime target =
-      std::min(AsEventTime(*drained_as_of) - options_.delay, traffic_.ClockLimit(*drained_as_of));
+      std::min(AsEventTime(*drained_as_of) - options_.delay, traffic_.OnDrained(*drained_as_of));
   if (target <= meta_.clock) return done;
   Result<size_t> fired = FireTimers(target, units_max - done, now);
   if (!fired) return fired;

@@ -19,21 +19,23 @@ Duration Traffic::OutageAfter() const {
 }
 
 void Traffic::OnEvent(EventTime at, WallTime wall) {
-  const Duration after = OutageAfter();
-  if (after != OutagePolicy::kOff && last_event_ != EventTime::Min()) {
-    const Duration silence = AsEventTime(wall) - last_event_;
-    // Only an event that is itself fresh says that an outage is over; while catching up, the wall
-    // clock is far ahead of every event.
-    const bool fresh = AsEventTime(wall) - at < after;
-    if (silence > after && fresh) {
-      resumes_at_ = wall + policy_.grace.value_or(std::min(silence, OutagePolicy::kGraceMax));
-    }
+  if (silent_since_) {
+    const Duration outage = AsEventTime(wall) - *silent_since_;
+    resumes_at_ = wall + policy_.grace.value_or(std::min(outage, OutagePolicy::kGraceMax));
+    silent_since_.reset();
   }
   last_event_ = std::max(last_event_, at);
   if (++events_ % kEventsPerMark == 0) {
     marks_ms_.push_back(last_event_.ms());
     if (marks_ms_.size() > kMarksMax) marks_ms_.erase(marks_ms_.begin());
   }
+}
+
+EventTime Traffic::OnDrained(WallTime wall) {
+  const EventTime limit = ClockLimit(wall);
+  const bool grace = resumes_at_ && wall < *resumes_at_;
+  if (limit != EventTime::Never() && !grace) silent_since_ = last_event_;
+  return limit;
 }
 
 EventTime Traffic::ClockLimit(WallTime wall) const {

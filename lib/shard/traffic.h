@@ -35,8 +35,9 @@ class Traffic {
   void OnEvent(EventTime at, WallTime wall);
 
   // The latest moment to which wall time may move the shard's clock, given that the partition is
-  // drained as of `wall`.
-  [[nodiscard]] EventTime ClockLimit(WallTime wall) const;
+  // drained as of `wall`; that makes a long silence an outage, which the next event ends. While
+  // there is a backlog there is none, whatever the events' age.
+  EventTime OnDrained(WallTime wall);
 
   // True while the limit holds the clock back at `wall`.
   [[nodiscard]] bool IsOutage(WallTime wall) const { return ClockLimit(wall) < AsEventTime(wall); }
@@ -50,11 +51,13 @@ class Traffic {
   static constexpr size_t kMarksMax = 11;  // 1,000 events lie between the first and the last
 
   [[nodiscard]] Duration OutageAfter() const;
+  [[nodiscard]] EventTime ClockLimit(WallTime wall) const;
 
   OutagePolicy policy_;
   std::vector<int64_t> marks_ms_;  // event times of every kEventsPerMark-th event, newest last
   uint64_t events_ = 0;
-  EventTime last_event_;                // the newest time of any event
+  EventTime last_event_;                   // the newest time of any event
+  std::optional<EventTime> silent_since_;  // an outage now: the last event before it
   std::optional<WallTime> resumes_at_;  // after an outage: when wall time may move the clock again
 };
 
