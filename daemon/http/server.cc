@@ -11,46 +11,21 @@ namespace heartbeatd {
 namespace {
 
 constexpr size_t kThreads = 4;
-constexpr time_t kTimeoutSeconds = 5;
-constexpr size_t kBodyBytesMax = 64 * 1024;
-
-void Answer(const Health& health, httplib::Response& response) {
-  response.status = health.ok ? 200 : 503;
-  response.set_content(health.text + "\n", "text/plain; charset=utf-8");
-}
 
 }  // namespace
 
 struct HttpServer::Impl {
-  explicit Impl(HttpSources s) : sources(std::move(s)) {}
-
-  HttpSources sources;
   httplib::Server server;
   std::thread thread;
   int port = 0;
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
-                                                      HttpSources sources) {
-  auto impl = std::make_unique<Impl>(std::move(sources));
+                                                      const HttpSources& sources) {
+  auto impl = std::make_unique<Impl>();
   httplib::Server& server = impl->server;
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  server.set_read_timeout(kTimeoutSeconds);
-  server.set_write_timeout(kTimeoutSeconds);
-  server.set_payload_max_length(kBodyBytesMax);
-  Impl* const raw = impl.get();
-  server.Get("/metrics", [raw](const httplib::Request&, httplib::Response& response) {
-    response.set_content(raw->sources.metrics.Text(), "text/plain; version=0.0.4; charset=utf-8");
-  });
-  server.Get("/livez", [raw](const httplib::Request&, httplib::Response& response) {
-    Answer(raw->sources.live(), response);
-  });
-  server.Get("/readyz", [raw](const httplib::Request&, httplib::Response& response) {
-    Answer(raw->sources.ready(), response);
-  });
-  server.Get("/", [](const httplib::Request&, httplib::Response& response) {
-    response.set_content("heartbeatd: /metrics /livez /readyz\n", "text/plain; charset=utf-8");
-  });
+  AddRoutes(sources, &server);
 
   const size_t colon = listen.rfind(':');
   const std::string host = listen.substr(0, colon);
@@ -64,7 +39,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
                 ExitCode::kConfig);
   }
   impl->port = port;
-  impl->thread = std::thread([raw] { raw->server.listen_after_bind(); });
+  impl->thread = std::thread([&server] { server.listen_after_bind(); });
   // stop() does nothing to a server that has not begun, which would then serve for ever.
   while (!server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));

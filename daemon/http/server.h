@@ -1,33 +1,20 @@
-// The operators' HTTP server: /metrics, /livez, /readyz.
+// The operators' HTTP server: listens, and answers as routes.h says.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 
 #include "base/error.h"
-#include "metrics/metrics.h"
+#include "daemon/http/routes.h"
 
 namespace heartbeatd {
 
-// What a health page answers: fine or not, and one line of why.
-struct Health {
-  bool ok = false;
-  std::string text;
-};
-
-// What the server may ask of the daemon. The functions are called from the server's threads.
-struct HttpSources {
-  const Metrics& metrics;
-  std::function<Health()> live;   // the process works: otherwise restart it
-  std::function<Health()> ready;  // every assigned partition is restored and being processed
-};
-
-// Serves from its own threads until destroyed. Sources must outlive it.
+// Serves from its own threads until destroyed. What the sources refer to must outlive it.
 class HttpServer {
  public:
   // `listen`: host:port; port 0 takes any free one. Error: the address cannot be taken.
-  static Result<std::unique_ptr<HttpServer>> Start(const std::string& listen, HttpSources sources);
+  static Result<std::unique_ptr<HttpServer>> Start(const std::string& listen,
+                                                   const HttpSources& sources);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
