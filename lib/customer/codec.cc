@@ -228,7 +228,8 @@ class CustomerCodec::Impl {
     bool ok = life.activity() <= static_cast<uint32_t>(Activity::kReactivated) &&
               life.previous() <= static_cast<uint32_t>(Activity::kReactivated) &&
               message_.recent_ids_size() == message_.recent_ms_size();
-    if (ok && message_.has_lifecycle()) {
+    // Without an activity the rest of it means nothing.
+    if (ok && static_cast<Activity>(life.activity()) != Activity::kNone) {
       state->lifecycle = {.activity = static_cast<Activity>(life.activity()),
                           .previous = static_cast<Activity>(life.previous()),
                           .since = EventTime(life.since_ms()),

@@ -341,6 +341,15 @@ TEST_CASE("codec: an empty value is a customer of whom nothing is known") {
   CHECK(*CustomerCodec::DueOf("") == EventTime::Never());
 }
 
+TEST_CASE("codec: of a life cycle that has not begun nothing is kept") {
+  const auto rules = RulesOf(kRules);
+  CustomerCodec codec(*rules);
+  CustomerState state;
+  REQUIRE(codec.Decode("\x1a\x02\x20\x04", &state));  // lifecycle {since_day: 2}
+  CHECK((state.lifecycle == LifecycleState{}));
+  CHECK(Encoded(codec, state).empty());
+}
+
 TEST_CASE("codec: the shard's record comes back") {
   const ShardMeta meta = SomeMeta();
   const std::string bytes = EncodeMeta(meta);
