@@ -1,0 +1,75 @@
+// State as it is stored: a customer, a shard's record, the local store's record (the first byte
+// says which). What decodes must encode, and decode again to the same.
+#include <optional>
+#include <string>
+
+#include "customer/codec.h"
+#include "fuzz/fuzz.h"
+
+namespace {
+
+using namespace heartbeatd;
+using fuzz::Require;
+
+void FeedCustomer(std::string_view bytes) {
+  static CustomerCodec codec(*fuzz::Rules());
+  const Result<EventTime> due = CustomerCodec::DueOf(bytes);
+  CustomerState state;
+  if (const Status decoded = codec.Decode(bytes, &state); !decoded) {
+    Require(decoded.error().code == ExitCode::kBroken, "an unreadable state stops the daemon");
+    return;
+  }
+  Require(due.has_value(), "the deadline of a readable state");
+  std::string once;
+  codec.Encode(state, &once);
+  CustomerState again;
+  Require(codec.Decode(once, &again).has_value(), "what was encoded decodes");
+  Require(CustomerCodec::DueOf(once) == state.Due(), "the deadline alone");
+  // NaN is not equal to itself: equal states have equal bytes, so these are compared.
+  std::string twice;
+  codec.Encode(again, &twice);
+  Require(once == twice, "equal states have equal bytes");
+  Require(again.measures.size() == state.measures.size() &&
+              again.rules.size() == state.rules.size() && again.lifecycle == state.lifecycle &&
+              again.lifecycle_due == state.lifecycle_due,
+          "the same state");
+}
+
+void FeedMeta(std::string_view bytes) {
+  const Result<ShardMeta> meta = DecodeMeta(bytes);
+  if (!meta) return;
+  const std::string once = EncodeMeta(*meta);
+  const Result<ShardMeta> again = DecodeMeta(once);
+  Require(again.has_value(), "what was encoded decodes");
+  Require(again->next == meta->next && again->clock == meta->clock &&
+              again->activity_ms == meta->activity_ms && EncodeMeta(*again) == once,
+          "the same record");
+}
+
+void FeedLocalMeta(std::string_view bytes) {
+  const Result<LocalMeta> meta = DecodeLocalMeta(bytes);
+  if (!meta) return;
+  const std::string once = EncodeLocalMeta(*meta);
+  const Result<LocalMeta> again = DecodeLocalMeta(once);
+  Require(again.has_value(), "what was encoded decodes");
+  Require(again->position == meta->position && again->cluster_id == meta->cluster_id &&
+              EncodeLocalMeta(*again) == once,
+          "the same record");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  fuzz::Input input(data, size);
+  switch (input.Byte()) {
+    case 'm':
+      FeedMeta(input.Rest());
+      break;
+    case 'l':
+      FeedLocalMeta(input.Rest());
+      break;
+    default:
+      FeedCustomer(input.Rest());
+  }
+  return 0;
+}
