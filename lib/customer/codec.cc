@@ -77,6 +77,55 @@ bool ReadMeasure(const state::Measure& from, MeasureState* to) {
   return next_hash == from.distinct_size();
 }
 
+// -- Life cycle ----------------------------------------------------------------------------------
+
+void WriteTerm(const Term& from, state::Term* to) {
+  to->set_type(static_cast<uint32_t>(from.type));
+  to->set_product(from.product);
+  if (!from.plan.empty()) to->set_plan(from.plan);
+  to->set_starts_at_ms(from.starts_at.ms());
+  if (from.ends_at != EventTime::Never())
+    to->set_ends_after_ms((from.ends_at - from.starts_at).count());
+  to->set_changed_after_ms((from.changed_at - from.starts_at).count());
+  to->set_cancelled(from.cancelled);
+  to->set_renewed(from.renewed);
+}
+
+bool ReadTerm(const state::Term& from, Term* to) {
+  if (from.type() >= kTermTypeCount) return false;
+  to->type = static_cast<TermType>(from.type());
+  to->product = from.product();
+  to->plan = from.plan();
+  to->starts_at = EventTime(from.starts_at_ms());
+  if (from.has_ends_after_ms()) to->ends_at = to->starts_at + Duration(from.ends_after_ms());
+  to->changed_at = to->starts_at + Duration(from.changed_after_ms());
+  to->cancelled = from.cancelled();
+  to->renewed = from.renewed();
+  return true;
+}
+
+void WriteLifecycle(const LifecycleState& from, state::Lifecycle* to) {
+  to->set_activity(static_cast<uint32_t>(from.activity));
+  to->set_previous(static_cast<uint32_t>(from.previous));
+  to->set_since_ms(from.since.ms());
+  to->set_since_day(from.since_day);
+  for (const Term& term : from.terms) WriteTerm(term, to->add_terms());
+}
+
+bool ReadLifecycle(const state::Lifecycle& from, LifecycleState* to) {
+  constexpr auto kLast = static_cast<uint32_t>(Activity::kReactivated);
+  if (from.activity() > kLast || from.previous() > kLast) return false;
+  to->activity = static_cast<Activity>(from.activity());
+  if (to->activity != Activity::kNone) {  // without it the rest means nothing
+    to->previous = static_cast<Activity>(from.previous());
+    to->since = EventTime(from.since_ms());
+    to->since_day = from.since_day();
+  }
+  return std::all_of(from.terms().begin(), from.terms().end(), [&](const state::Term& term) {
+    return ReadTerm(term, &to->terms.emplace_back());
+  });
+}
+
 // -- Rules ---------------------------------------------------------------------------------------
 
 void WriteRule(uint64_t key, const RuleState& from, state::Rule* to) {
@@ -189,13 +238,8 @@ class CustomerCodec::Impl {
     message_.Clear();
     message_.set_first_seen_ms(state.first_seen.ms());
     message_.set_last_seen_ms(state.last_seen.ms());
-    if (state.lifecycle.activity != Activity::kNone) {
-      state::Lifecycle* life = message_.mutable_lifecycle();
-      life->set_activity(static_cast<uint32_t>(state.lifecycle.activity));
-      life->set_previous(static_cast<uint32_t>(state.lifecycle.previous));
-      life->set_since_ms(state.lifecycle.since.ms());
-      life->set_since_day(state.lifecycle.since_day);
-    }
+    if (state.lifecycle != LifecycleState())
+      WriteLifecycle(state.lifecycle, message_.mutable_lifecycle());
     for (const size_t i : measure_order_) {
       if (!state.measures[i].empty())
         WriteMeasure(rules_.measures[i].key, state.measures[i], message_.add_measures());
@@ -224,17 +268,8 @@ class CustomerCodec::Impl {
     *state = CustomerState{};
     state->first_seen = EventTime(message_.first_seen_ms());
     state->last_seen = EventTime(message_.last_seen_ms());
-    const state::Lifecycle& life = message_.lifecycle();
-    bool ok = life.activity() <= static_cast<uint32_t>(Activity::kReactivated) &&
-              life.previous() <= static_cast<uint32_t>(Activity::kReactivated) &&
+    bool ok = ReadLifecycle(message_.lifecycle(), &state->lifecycle) &&
               message_.recent_ids_size() == message_.recent_ms_size();
-    // Without an activity the rest of it means nothing.
-    if (ok && static_cast<Activity>(life.activity()) != Activity::kNone) {
-      state->lifecycle = {.activity = static_cast<Activity>(life.activity()),
-                          .previous = static_cast<Activity>(life.previous()),
-                          .since = EventTime(life.since_ms()),
-                          .since_day = life.since_day()};
-    }
     state->measures.resize(rules_.measures.size());
     for (const state::Measure& measure : message_.measures()) {
       const size_t i = IndexOf(rules_.measures, measure.key());

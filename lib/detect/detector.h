@@ -86,8 +86,8 @@ struct Detector {
 // What Make may use and what it asks for.
 struct DetectorContext {
   const std::vector<MeasureDef>& measures;
-  const LifecycleConfig& lifecycle;
-  EventSchema& schema;  // names that the rule mentions are added
+  LifecycleConfig& lifecycle;  // Make may switch on what it tracks
+  EventSchema& schema;         // names that the rule mentions are added
   // Closed buckets that the rule needs of each measure; raised by Make.
   std::vector<int32_t>& buckets_needed;
 

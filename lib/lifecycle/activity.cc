@@ -44,10 +44,10 @@ int StepDown(Activity activity) {
 }
 
 void MoveTo(Activity to, EventTime at, const MeasureState& pulse, LifecycleState* state) {
-  *state = {.activity = to,
-            .previous = state->activity,
-            .since = at,
-            .since_day = pulse.cadence.last_day};
+  state->previous = state->activity;
+  state->activity = to;
+  state->since = at;
+  state->since_day = pulse.cadence.last_day;
 }
 
 }  // namespace

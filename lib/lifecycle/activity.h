@@ -12,8 +12,10 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/time.h"
+#include "lifecycle/term.h"
 #include "measure/lapse.h"
 #include "measure/measure.h"
 
@@ -37,6 +39,8 @@ struct LifecycleConfig {
   std::optional<Duration> after[3];              // fixed time since the last event instead of both
   double population_gap_days = 60;               // m0
   Duration horizon = std::chrono::hours(24) * 3650;
+  TermFields term_fields;
+  bool tracks_terms = false;  // some rule wants them: else none are remembered
 };
 
 // What is remembered of a customer's life cycle. Default: not seen yet.
@@ -46,6 +50,7 @@ struct LifecycleState {
   EventTime since;  // of `activity`; meaningless while it is kNone
   int32_t since_day =
       0;  // the pulse's activity day at that time: tells a new one for reactivated -> active
+  std::vector<Term> terms;
   bool operator==(const LifecycleState&) const = default;
 };
 

@@ -276,9 +276,10 @@ class Compiler {
     }
     // A disabled rule is checked like any other, but costs neither buckets nor state.
     std::vector<int32_t> unused = buckets_needed_;
+    LifecycleConfig untracked = out_->lifecycle;
     rule.detector =
         type->make(reader, DetectorContext{.measures = out_->measures,
-                                           .lifecycle = out_->lifecycle,
+                                           .lifecycle = enabled ? out_->lifecycle : untracked,
                                            .schema = out_->schema,
                                            .buckets_needed = enabled ? buckets_needed_ : unused});
     reader.Finish();
@@ -340,6 +341,8 @@ class Compiler {
   }
 
   void Finish() {
+    LifecycleConfig& life = out_->lifecycle;
+    if (life.tracks_terms) life.term_fields = AddTermFields(out_->schema);
     for (size_t i = 0; i < out_->measures.size(); ++i)
       out_->measures[i].buckets_kept = buckets_needed_[i];
     std::vector<std::string> relevant;

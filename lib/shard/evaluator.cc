@@ -76,6 +76,9 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
   for (const auto& [type, mask] : by_type_) {
     if (type == event.type) wanted |= mask;
   }
+  const LifecycleConfig& life = rules_.lifecycle;
+  if (life.tracks_terms)
+    ApplyToTerms(life.term_fields, calendar_, event, now, &state->lifecycle.terms);
   if (pulse && OnPulse(state->measures[rules_.pulse], event.time, now, &state->lifecycle))
     wanted |= on_lifecycle_;
   const Occasion occasion{.customer = customer,

@@ -159,7 +159,8 @@ class RocksStore final : public Store {
     const rocksdb::Status flushed = db_->Flush(options, family_);
     // "Try again": writes are stalled because flushes are under way already.
     if (flushed.IsTryAgain()) return {};
-    // While writes are stopped flushes are under way already, and what they leave goes with the next one.
+    // While writes are stopped flushes are under way already, and what they leave goes with the
+    // next one.
     if (!flushed.ok() && !flushed.IsTryAgain()) return FailFrom(flushed, "flushing");
     return {};
   }

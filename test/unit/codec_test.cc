@@ -80,6 +80,17 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
                      .previous = static_cast<Activity>(random() % 7),
                      .since = EventTime(number()),
                      .since_day = static_cast<int32_t>(number())};
+  const auto moment = [&] { return kEventTimeMin + Ms(static_cast<int64_t>(random() >> 18)); };
+  for (size_t n = random() % 4; n > 0; --n) {
+    state.lifecycle.terms.push_back({.type = static_cast<TermType>(random() % kTermTypeCount),
+                                     .product = random() % 2 == 0,
+                                     .plan = text(20),
+                                     .starts_at = moment(),
+                                     .ends_at = random() % 2 == 0 ? moment() : EventTime::Never(),
+                                     .changed_at = moment(),
+                                     .cancelled = random() % 2 == 0,
+                                     .renewed = random() % 2 == 0});
+  }
   for (MeasureState& measure : state.measures) {
     if (random() % 4 == 0) continue;
     measure.first = EventTime(number());
