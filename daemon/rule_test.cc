@@ -48,7 +48,14 @@ std::optional<double> NumberOf(const Node& node) {
   return value;
 }
 
-bool SameScalar(const Json& value, const Node& expected, const ReadTime& read_time) {
+bool SameValue(const Json& value, const Node& expected, const ReadTime& read_time) {
+  if (expected.kind == Node::Kind::kList) {
+    const auto same = [&](const Json& item, const Node& node) {
+      return SameValue(item, node, read_time);
+    };
+    return value.is_array() &&
+           std::equal(value.begin(), value.end(), expected.list.begin(), expected.list.end(), same);
+  }
   if (value.is_null())
     return expected.kind == Node::Kind::kNull || (!expected.quoted && expected.scalar == "null");
   if (expected.kind != Node::Kind::kScalar) return false;
@@ -60,6 +67,20 @@ bool SameScalar(const Json& value, const Node& expected, const ReadTime& read_ti
   if (text == expected.scalar) return true;
   const std::optional<EventTime> time = ParseRfc3339(text);
   return time && read_time(expected.scalar) == time;
+}
+
+std::string Show(const Node& expected) {
+  if (expected.kind == Node::Kind::kNull) return "null";
+  if (expected.kind == Node::Kind::kScalar) return expected.scalar;
+  std::string out;
+  for (const Node& item : expected.list) out += (out.empty() ? "" : ", ") + Show(item);
+  if (expected.kind == Node::Kind::kList) return "[" + out + "]";
+  for (const Node::Entry& entry : expected.map) {
+    const bool nested = entry.value.kind == Node::Kind::kMap;
+    out += fmt::format("{}{}: {}{}{}", out.empty() ? "" : ", ", entry.key, nested ? "{" : "",
+                       Show(entry.value), nested ? "}" : "");
+  }
+  return out;
 }
 
 // Appends "path: VALUE, expected ...", where the two differ.
@@ -75,10 +96,9 @@ void Compare(const Json* value, const Node& expected, const std::string& path,
     }
     return;
   }
-  if (value != nullptr && SameScalar(*value, expected, read_time)) return;
-  differences->push_back(
-      fmt::format("{}: {}, expected {}", path, value == nullptr ? "missing" : TextOf(*value),
-                  expected.kind == Node::Kind::kNull ? "null" : expected.scalar));
+  if (value != nullptr && SameValue(*value, expected, read_time)) return;
+  differences->push_back(fmt::format(
+      "{}: {}, expected {}", path, value == nullptr ? "missing" : TextOf(*value), Show(expected)));
 }
 
 // The alert's fields under the names that a test uses.
@@ -89,7 +109,7 @@ Json FieldsOf(const std::string& payload) {
   event["data"].erase("customer");
   fields.update(event["data"]);
   fields["id"] = event["id"];
-  if (details.is_object()) fields.update(details);  // activity, first_seen, last_seen
+  if (details.is_object()) fields.update(details);  // stage, activity, ..., last_seen
   return fields;
 }
 
@@ -127,18 +147,6 @@ std::string Show(const Json& alert) {
   std::string out;
   for (const auto& [key, value] : shown.items())
     out += fmt::format("{}{}: {}", out.empty() ? "" : ", ", key, TextOf(value));
-  return out;
-}
-
-std::string Show(const Node& expected) {
-  if (expected.kind != Node::Kind::kMap)
-    return expected.kind == Node::Kind::kNull ? "null" : expected.scalar;
-  std::string out;
-  for (const Node::Entry& entry : expected.map) {
-    const bool nested = entry.value.kind == Node::Kind::kMap;
-    out += fmt::format("{}{}: {}{}{}", out.empty() ? "" : ", ", entry.key, nested ? "{" : "",
-                       Show(entry.value), nested ? "}" : "");
-  }
   return out;
 }
 

@@ -28,8 +28,8 @@
 // remembered.
 //
 // `expect` is the list of all alerts since the last one, in any order, and only the fields that it
-// names are compared: id, time and customer, those of the alert's data, and the customer's
-// activity, first_seen and last_seen. Alerts and dead letters that no step expects are failures
+// names are compared: id, time and customer, those of the alert's data, and those of its
+// customer (stage, activity, ...). Alerts and dead letters that no step expects are failures
 // too.
 #pragma once
 

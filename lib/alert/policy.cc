@@ -14,10 +14,32 @@ Decision Nothing(Quiet quiet, EventTime next_due = EventTime::Never()) {
       .action = Action::kNone, .quiet = quiet, .time = {}, .crossed = false, .next_due = next_due};
 }
 
-// The episode has been true since starts_at: fires once `hold` is over.
-Decision FireWhenHeld(const Policy& policy, EventTime now, Episode* episode) {
-  const EventTime fires_at = episode->starts_at + policy.hold;
-  if (fires_at > now) return Nothing(Quiet::kPending, fires_at);
+void Close(Episode* episode) {
+  episode->phase = Phase::kClosed;
+  episode->clear_since.reset();
+  episode->muted = false;
+  episode->evidence.clear();
+}
+
+// Somebody whom `where` leaves out crosses. Of a condition nothing need be remembered: it is judged
+// again when the customer matches. A change is over by then, and must not be told as news.
+Decision Pass(const Verdict& verdict, Episode* episode) {
+  Close(episode);
+  if (verdict.instant) {
+    episode->phase = Phase::kWaiting;
+    episode->instant = episode->muted = true;
+    episode->starts_at = verdict.since;
+  }
+  return Nothing(Quiet::kNotMatching);
+}
+
+// The episode has been true since starts_at: fires once `hold` and inhibition are over.
+Decision FireWhenHeld(const Policy& policy, const Circumstances& circumstances, EventTime now,
+                      Episode* episode) {
+  const EventTime held_at = episode->starts_at + policy.hold;
+  if (held_at > now) return Nothing(Quiet::kPending, held_at);
+  if (circumstances.inhibited) return Nothing(Quiet::kInhibited);
+  const EventTime fires_at = std::max(held_at, circumstances.inhibited_until);
   episode->phase = Phase::kFiring;
   episode->last_fired = fires_at;
   episode->clear_since.reset();
@@ -30,9 +52,11 @@ Decision FireWhenHeld(const Policy& policy, EventTime now, Episode* episode) {
           .next_due = EventTime::Never()};
 }
 
-Decision Cross(const Policy& policy, const Verdict& verdict, EventTime now, Episode* episode) {
+Decision Cross(const Policy& policy, const Verdict& verdict, const Circumstances& circumstances,
+               EventTime now, Episode* episode) {
   if (policy.once && episode->last_fired) return Nothing(Quiet::kOnce);
-  EventTime starts_at = verdict.since;
+  if (!circumstances.matches) return Pass(verdict, episode);
+  EventTime starts_at = std::max(verdict.since, circumstances.matches_since);
   if (episode->last_fired) {
     const EventTime cooled = *episode->last_fired + policy.cooldown;
     if (cooled > now) {
@@ -47,31 +71,25 @@ Decision Cross(const Policy& policy, const Verdict& verdict, EventTime now, Epis
   episode->starts_at = starts_at;
   episode->value = verdict.value;
   episode->instant = verdict.instant;
-  Decision decision = FireWhenHeld(policy, now, episode);
+  Decision decision = FireWhenHeld(policy, circumstances, now, episode);
   decision.crossed = true;
   return decision;
-}
-
-void Close(Episode* episode) {
-  episode->phase = Phase::kClosed;
-  episode->clear_since.reset();
-  episode->muted = false;
-  episode->evidence.clear();
 }
 
 Decision End(const Policy& policy, const Verdict& verdict, EventTime now, Episode* episode) {
   if (episode->instant) {
     Close(episode);
-    return Nothing(Quiet::kNoChange);
+    Decision decision = Nothing(Quiet::kNoChange);
+    decision.time = verdict.since;
+    return decision;
   }
   if (!episode->clear_since) episode->clear_since = std::max(verdict.since, episode->starts_at);
   const EventTime ends_at = *episode->clear_since + policy.resolve_hold;
   if (ends_at > now) return Nothing(Quiet::kResolveHold, ends_at);
   const bool muted = episode->muted;
   Close(episode);
-  if (muted) return Nothing(Quiet::kBeforeActiveFrom);
-  return {.action = Action::kResolve,
-          .quiet = Quiet::kNone,
+  return {.action = muted ? Action::kNone : Action::kResolve,
+          .quiet = muted ? Quiet::kBeforeActiveFrom : Quiet::kNone,
           .time = ends_at,
           .crossed = false,
           .next_due = EventTime::Never()};
@@ -95,28 +113,36 @@ std::string_view NameOf(Decision::Quiet quiet) {
       return "before_active_from";
     case Quiet::kResolveHold:
       return "resolve_hold";
+    case Quiet::kNotMatching:
+      return "not_matching";
+    case Quiet::kInhibited:
+      return "inhibited";
   }
   __builtin_unreachable();
 }
 
-Decision Advance(const Policy& policy, const Verdict& verdict, EventTime now, Episode* episode) {
+Decision Advance(const Policy& policy, const Verdict& verdict, EventTime now, Episode* episode,
+                 const Circumstances& circumstances) {
+  const bool fires = verdict.condition == Condition::kFiring;
   switch (episode->phase) {
     case Phase::kClosed:
-      return verdict.condition == Condition::kFiring ? Cross(policy, verdict, now, episode)
-                                                     : Nothing(Quiet::kNoChange);
+      return fires ? Cross(policy, verdict, circumstances, now, episode)
+                   : Nothing(Quiet::kNoChange);
     case Phase::kWaiting:
-      if (verdict.condition == Condition::kFiring) return Cross(policy, verdict, now, episode);
+      if (fires && episode->muted && episode->starts_at == verdict.since)
+        return Nothing(Quiet::kNotMatching);
+      if (fires) return Cross(policy, verdict, circumstances, now, episode);
       Close(episode);
       return Nothing(Quiet::kNoChange);
     case Phase::kPending:
-      if (verdict.condition == Condition::kFiring) return FireWhenHeld(policy, now, episode);
+      if (fires && !circumstances.matches) return Pass(verdict, episode);
+      if (fires) return FireWhenHeld(policy, circumstances, now, episode);
       Close(episode);
       return Nothing(Quiet::kNoChange);
     case Phase::kFiring:
       if (verdict.condition == Condition::kClear) return End(policy, verdict, now, episode);
       // Back before the end was held for long enough: the same episode, crossed anew.
-      if (episode->clear_since && verdict.condition == Condition::kFiring)
-        episode->value = verdict.value;
+      if (episode->clear_since && fires) episode->value = verdict.value;
       episode->clear_since.reset();
       return Nothing(Quiet::kNoChange);
   }

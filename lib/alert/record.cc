@@ -64,6 +64,34 @@ std::string TextsOf(const std::map<std::string, std::string>& texts) {
              : nlohmann::json(texts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+const std::string& Of(ValueTier tier, const std::map<ValueTier, std::string>& by_tier,
+                      const std::string& others) {
+  const auto it = by_tier.find(tier);
+  return it != by_tier.end() ? it->second : others;
+}
+
+// Who the customer is at this moment, as far as it is tracked.
+std::string CustomerOf(const AlertEdge& edge) {
+  const bool stages = edge.standing != nullptr && edge.standing->stage != Stage::kNone;
+  const bool tier = edge.standing != nullptr && edge.standing->tier != ValueTier::kNone;
+  JsonObject customer;
+  if (stages) customer.Text("stage", NameOf(edge.standing->stage));
+  customer.Text("activity", NameOf(edge.activity));
+  if (stages) {
+    std::string types;
+    for (size_t i = 0; i < kActiveTypeCount; ++i) {
+      if (!edge.standing->types.test(i)) continue;
+      types +=
+          fmt::format("{}\"{}\"", types.empty() ? "" : ",", NameOf(static_cast<ActiveType>(i)));
+    }
+    customer.Raw("active_types", "[" + types + "]");
+  }
+  if (tier) customer.Text("value_tier", NameOf(edge.standing->tier));
+  customer.Text("first_seen", FormatRfc3339(edge.first_seen));
+  customer.Text("last_seen", FormatRfc3339(edge.last_seen));
+  return customer.Finish();
+}
+
 }  // namespace
 
 std::string_view NameOf(AlertStatus status) {
@@ -82,8 +110,9 @@ std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
   data.Text("detector", edge.rule.detector);
   if (!edge.rule.version.empty()) data.Text("version", edge.rule.version);
   data.Text("status", NameOf(edge.status));
-  data.Text("severity", edge.rule.severity);
-  data.Text("action", edge.rule.action);
+  const ValueTier tier = edge.standing != nullptr ? edge.standing->tier : ValueTier::kNone;
+  data.Text("severity", Of(tier, edge.rule.severity_by_tier, edge.rule.severity));
+  data.Text("action", Of(tier, edge.rule.action_by_tier, edge.rule.action));
   data.Text("customer_id", edge.customer);
   if (!edge.key.empty()) data.Text("key", edge.key);
   if (edge.instant) {
@@ -102,11 +131,7 @@ std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
   if (edge.evidence != nullptr) data.Members(edge.evidence->dump());
   data.Text("late_by",
             FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by)));
-  JsonObject customer;
-  customer.Text("activity", NameOf(edge.activity));
-  customer.Text("first_seen", FormatRfc3339(edge.first_seen));
-  customer.Text("last_seen", FormatRfc3339(edge.last_seen));
-  data.Raw("customer", customer.Finish());
+  data.Raw("customer", CustomerOf(edge));
   data.Raw("labels", TextsOf(edge.rule.labels));
   data.Raw("annotations", TextsOf(edge.rule.annotations));
 

@@ -22,6 +22,9 @@ struct RuleInfo {
   std::string detector;
   std::string severity;
   std::string action;  // "none": nothing to do
+  // Instead of those, for customers of some value tiers.
+  std::map<ValueTier, std::string> severity_by_tier;
+  std::map<ValueTier, std::string> action_by_tier;
   std::string version;
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
@@ -42,6 +45,7 @@ struct AlertEdge {
   const nlohmann::ordered_json* evidence = nullptr;  // the detector's own fields: an object
   Duration late_by{0};                               // how long after `time` it was noticed
   Activity activity = Activity::kNone;
+  const Standing* standing = nullptr;  // what of it is tracked is told
   EventTime first_seen;
   EventTime last_seen;
 };

@@ -199,6 +199,25 @@ std::vector<std::string> MapReader::Texts(std::string_view key) {
   return out;
 }
 
+std::vector<size_t> MapReader::Words(std::string_view key, std::string_view kind,
+                                     const std::vector<std::string>& words) {
+  std::vector<size_t> out;
+  const std::vector<std::string> texts = Texts(key);
+  const Node* child = Child(key);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto it = std::find(words.begin(), words.end(), texts[i]);
+    if (it != words.end()) {
+      out.push_back(static_cast<size_t>(it - words.begin()));
+      continue;
+    }
+    const bool listed = child->kind == Node::Kind::kList && child->list.size() == texts.size();
+    findings_.Error(listed ? child->list[i].place : child->place,
+                    fmt::format("'{}' of {}: '{}' is no {}{}; there are {}", key, what_, texts[i],
+                                kind, DidYouMean(texts[i], words), fmt::join(words, ", ")));
+  }
+  return out;
+}
+
 std::optional<size_t> MapReader::Choice(std::string_view key,
                                         std::initializer_list<std::string_view> choices) {
   const Node* child = Scalar(key);

@@ -98,6 +98,10 @@ class MapReader {
   bool Flag(std::string_view key, bool fallback);
   // A scalar or a list of scalars.
   std::vector<std::string> Texts(std::string_view key);
+  // A scalar or a list of scalars, each one of `words`: their indexes. `kind` says what they name,
+  // as in "stage".
+  std::vector<size_t> Words(std::string_view key, std::string_view kind,
+                            const std::vector<std::string>& words);
   // One of `choices`: its index.
   std::optional<size_t> Choice(std::string_view key,
                                std::initializer_list<std::string_view> choices);

@@ -104,12 +104,67 @@ bool ReadTerm(const state::Term& from, Term* to) {
   return true;
 }
 
+void WriteStanding(const Standing& from, state::Standing* to) {
+  to->set_stage(static_cast<uint32_t>(from.stage));
+  to->set_previous(static_cast<uint32_t>(from.previous));
+  to->set_since_ms(from.since.ms());
+  to->set_holds(static_cast<uint32_t>(from.holds.to_ulong()));
+  uint32_t ceased = 0;
+  for (size_t i = 0; i < kStageCount; ++i) {
+    if (from.ceased[i] == EventTime::Never()) continue;
+    ceased |= 1u << i;
+    to->add_ceased_ms(from.ceased[i].ms());
+  }
+  to->set_ceased(ceased);
+  to->set_acquired(from.acquired);
+  if (from.inspired != EventTime::Min()) to->set_inspired_ms(from.inspired.ms());
+  to->set_types(static_cast<uint32_t>(from.types.to_ulong()));
+  to->set_types_changed(static_cast<uint32_t>(from.types_changed.to_ulong()));
+  for (size_t i = 0; i < kActiveTypeCount; ++i) {
+    if (from.types_changed.test(i)) to->add_types_since_ms(from.types_since[i].ms());
+  }
+  to->set_tier(static_cast<uint32_t>(from.tier));
+  if (from.due != EventTime::Never()) to->set_due_ms(from.due.ms());
+}
+
+// Fills (*to)[i] from the list for each bit i of the mask. False if they do not fit.
+template <typename List, typename Times>
+bool ReadTimes(uint32_t mask, const List& list, Times* to) {
+  int next = 0;
+  for (size_t i = 0; i < to->size(); ++i) {
+    if ((mask >> i & 1u) == 0) continue;
+    if (next == list.size()) return false;
+    (*to)[i] = EventTime(list.Get(next++));
+  }
+  return next == list.size() && mask >> to->size() == 0;
+}
+
+bool ReadStanding(const state::Standing& from, Standing* to) {
+  if (from.stage() >= kStageCount || from.previous() >= kStageCount ||
+      from.holds() >> kStageCount != 0 || from.types() >> kActiveTypeCount != 0 ||
+      from.tier() >= kValueTierCount)
+    return false;
+  to->stage = static_cast<Stage>(from.stage());
+  to->previous = static_cast<Stage>(from.previous());
+  to->since = EventTime(from.since_ms());
+  to->holds = from.holds();
+  to->acquired = from.acquired();
+  if (from.has_inspired_ms()) to->inspired = EventTime(from.inspired_ms());
+  to->types = from.types();
+  to->types_changed = from.types_changed();
+  to->tier = static_cast<ValueTier>(from.tier());
+  if (from.has_due_ms()) to->due = EventTime(from.due_ms());
+  return ReadTimes(from.ceased(), from.ceased_ms(), &to->ceased) &&
+         ReadTimes(from.types_changed(), from.types_since_ms(), &to->types_since);
+}
+
 void WriteLifecycle(const LifecycleState& from, state::Lifecycle* to) {
   to->set_activity(static_cast<uint32_t>(from.activity));
   to->set_previous(static_cast<uint32_t>(from.previous));
   to->set_since_ms(from.since.ms());
   to->set_since_day(from.since_day);
   for (const Term& term : from.terms) WriteTerm(term, to->add_terms());
+  if (from.standing != Standing()) WriteStanding(from.standing, to->mutable_standing());
 }
 
 bool ReadLifecycle(const state::Lifecycle& from, LifecycleState* to) {
@@ -121,6 +176,7 @@ bool ReadLifecycle(const state::Lifecycle& from, LifecycleState* to) {
     to->since = EventTime(from.since_ms());
     to->since_day = from.since_day();
   }
+  if (from.has_standing() && !ReadStanding(from.standing(), &to->standing)) return false;
   return std::all_of(from.terms().begin(), from.terms().end(), [&](const state::Term& term) {
     return ReadTerm(term, &to->terms.emplace_back());
   });

@@ -19,7 +19,7 @@ void RecentIds::Add(Entry entry, size_t entries_max, int64_t oldest_ms) {
 }
 
 EventTime CustomerState::Due() const {
-  EventTime due = lifecycle_due;
+  EventTime due = std::min(lifecycle_due, lifecycle.standing.due);
   for (const RuleState& rule : rules) due = std::min(due, rule.due);
   return due;
 }

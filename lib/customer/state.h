@@ -45,7 +45,7 @@ struct CustomerState {
   EventTime first_seen = EventTime::Never();
   EventTime last_seen = EventTime::Min();
   LifecycleState lifecycle;
-  EventTime lifecycle_due = EventTime::Never();  // derived
+  EventTime lifecycle_due = EventTime::Never();  // of the activity; derived
   std::vector<MeasureState> measures;
   std::vector<RuleState> rules;
   RecentIds recent;

@@ -12,6 +12,12 @@ std::string_view NameOf(Reason reason) {
       return "silent_too_long";
     case Reason::kActivityChanged:
       return "activity_changed";
+    case Reason::kStageChanged:
+      return "stage_changed";
+    case Reason::kActiveTypeGained:
+      return "active_type_gained";
+    case Reason::kActiveTypeLost:
+      return "active_type_lost";
     case Reason::kRecovered:
       return "recovered";
     case Reason::kBaselineFaded:

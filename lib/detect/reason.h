@@ -10,9 +10,12 @@ namespace heartbeatd {
 enum class Reason : uint8_t {
   kNone,
   // Firing.
-  kBelowBaseline,    // dropping
-  kSilentTooLong,    // silence
-  kActivityChanged,  // transition of activity
+  kBelowBaseline,     // dropping
+  kSilentTooLong,     // silence
+  kActivityChanged,   // transition of activity
+  kStageChanged,      // ... of stage
+  kActiveTypeGained,  // ... of active_type
+  kActiveTypeLost,
   // Resolved.
   kRecovered,        // the window came back up
   kBaselineFaded,    // only the baseline sank to it

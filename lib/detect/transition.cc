@@ -1,10 +1,13 @@
-// The transition detector: the customer's activity has changed. A change, not a condition: one
-// alert, no episode, never resolved. It is modelled as "the newest change is one of those asked
-// for", so that the policies of every rule (hold, cool-down) mean the same here as elsewhere.
+// The transition detector: the customer's activity or stage has changed, or an active type was
+// gained or lost. A change, not a condition: one alert, no episode, never resolved. It is modelled
+// as "the newest change is one of those asked for", so that the policies of every rule (hold,
+// cool-down) mean the same here as elsewhere.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <vector>
 
 #include "detect/detector.h"
@@ -12,85 +15,194 @@
 namespace heartbeatd {
 namespace {
 
-struct Transition {
-  std::vector<Activity> from;  // empty: any but a first sighting
-  std::vector<Activity> to;    // empty: any
+enum class Dimension : uint8_t { kActivity, kStage, kActiveType };
 
-  [[nodiscard]] bool Wants(const LifecycleState& life) const {
-    const bool from_ok = from.empty()
-                             ? life.previous != Activity::kNone
-                             : std::find(from.begin(), from.end(), life.previous) != from.end();
-    return from_ok && (to.empty() || std::find(to.begin(), to.end(), life.activity) != to.end());
+// Values of a dimension are numbers of its enumeration; those of active types begin at 1, and 0 is
+// none: one is gained from none and lost to none.
+struct Change {
+  size_t from = 0;
+  size_t to = 0;
+  EventTime since;
+};
+
+std::vector<std::string> NamesOf(Dimension dimension) {
+  std::vector<std::string> names;
+  const auto add = [&names](auto... one) { (names.emplace_back(NameOf(one)), ...); };
+  switch (dimension) {
+    case Dimension::kActivity:
+      for (size_t i = 0; i < kActivityCount; ++i) add(static_cast<Activity>(i));
+      break;
+    case Dimension::kStage:
+      for (size_t i = 0; i < kStageCount; ++i) add(static_cast<Stage>(i));
+      break;
+    case Dimension::kActiveType:
+      names.emplace_back("none");
+      for (size_t i = 0; i < kActiveTypeCount; ++i) add(static_cast<ActiveType>(i));
+      break;
+  }
+  return names;
+}
+
+bool IsPossible(Dimension dimension, size_t from, size_t to) {
+  switch (dimension) {
+    case Dimension::kActivity:
+      return IsLegal(static_cast<Activity>(from), static_cast<Activity>(to));
+    case Dimension::kStage:
+      return IsLegal(static_cast<Stage>(from), static_cast<Stage>(to));
+    case Dimension::kActiveType:
+      return (from == 0) != (to == 0);
+  }
+  __builtin_unreachable();
+}
+
+bool Lists(const std::vector<size_t>& values, size_t value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+struct Transition {
+  Dimension of = Dimension::kActivity;
+  std::string dimension;           // its name
+  std::vector<std::string> names;  // of its values
+  std::vector<size_t> from;        // empty: any but a first sighting
+  std::vector<size_t> to;          // empty: any
+
+  [[nodiscard]] bool Wants(const Change& change) const {
+    const bool first_sight = change.from == 0 && of != Dimension::kActiveType;
+    const bool from_ok = from.empty() ? !first_sight : Lists(from, change.from);
+    return from_ok && (to.empty() || Lists(to, change.to));
+  }
+
+  // The newest change of the activity or the stage; that of each active type.
+  [[nodiscard]] std::vector<Change> Changes(const LifecycleState& life) const {
+    const Standing& standing = life.standing;
+    switch (of) {
+      case Dimension::kActivity:
+        if (life.activity == Activity::kNone) return {};
+        return {
+            {static_cast<size_t>(life.previous), static_cast<size_t>(life.activity), life.since}};
+      case Dimension::kStage:
+        if (standing.stage == Stage::kNone) return {};
+        return {{static_cast<size_t>(standing.previous), static_cast<size_t>(standing.stage),
+                 standing.since}};
+      case Dimension::kActiveType:
+        break;
+    }
+    std::vector<Change> changes;
+    for (size_t i = 0; i < kActiveTypeCount; ++i) {
+      if (!standing.types_changed.test(i)) continue;
+      const bool gained = standing.types.test(i);
+      changes.push_back({gained ? 0 : i + 1, gained ? i + 1 : 0, standing.types_since[i]});
+    }
+    return changes;
+  }
+
+  [[nodiscard]] Reason ReasonOf(const Change& change) const {
+    switch (of) {
+      case Dimension::kActivity:
+        return Reason::kActivityChanged;
+      case Dimension::kStage:
+        return Reason::kStageChanged;
+      case Dimension::kActiveType:
+        return change.from == 0 ? Reason::kActiveTypeGained : Reason::kActiveTypeLost;
+    }
+    __builtin_unreachable();
   }
 
   EventTime Evaluate(const Subject& s, std::vector<Verdict>* verdicts) const {
-    Verdict& verdict = verdicts->emplace_back();
-    const LifecycleState& life = s.lifecycle;
-    if (life.activity == Activity::kNone) {
-      verdict.reason = Reason::kNothingSeen;
-      return EventTime::Never();
+    const std::vector<Change> changes = Changes(s.lifecycle);
+    for (const Change& change : changes) {
+      Verdict verdict{.since = change.since, .value = static_cast<double>(change.since.ms())};
+      if (Wants(change)) {
+        verdict.key = fmt::format("{}:{}:{}", dimension, names[change.from], names[change.to]);
+        verdict.condition = Condition::kFiring;
+        verdict.reason = ReasonOf(change);
+        verdict.instant = true;
+      } else {
+        verdict.condition = Condition::kClear;
+        verdict.reason = Reason::kNoSuchTransition;
+      }
+      verdicts->push_back(std::move(verdict));
     }
-    verdict.since = life.since;
-    verdict.value = static_cast<double>(life.since.ms());
-    if (!Wants(life)) {
-      verdict.condition = Condition::kClear;
-      verdict.reason = Reason::kNoSuchTransition;
-      return EventTime::Never();
-    }
-    verdict.key = fmt::format("activity:{}:{}", NameOf(life.previous), NameOf(life.activity));
-    verdict.condition = Condition::kFiring;
-    verdict.reason = Reason::kActivityChanged;
-    verdict.instant = true;
+    if (changes.empty()) verdicts->push_back({.reason = Reason::kNothingSeen});
     return EventTime::Never();
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict&) const {
-    return {{"dimension", "activity"},
-            {"from", NameOf(s.lifecycle.previous)},
-            {"to", NameOf(s.lifecycle.activity)}};
+  [[nodiscard]] nlohmann::ordered_json Explain(const Verdict& verdict) const {
+    const size_t first = verdict.key.find(':');
+    const size_t second = verdict.key.find(':', first + 1);
+    return {{"dimension", dimension},
+            {"from", verdict.key.substr(first + 1, second - first - 1)},
+            {"to", verdict.key.substr(second + 1)}};
   }
 };
 
-std::vector<Activity> ReadActivities(MapReader& fields, std::string_view key) {
-  std::vector<Activity> out;
-  for (const std::string& name : fields.Texts(key)) {
-    if (const std::optional<Activity> activity = ActivityOf(name)) {
-      out.push_back(*activity);
-    } else {
-      fields.ErrorAt(key, fmt::format("'{}' of {}: '{}' is no activity; there are none (before the "
-                                      "first event), new, active, "
-                                      "at_risk, dormant, lost and reactivated",
-                                      key, fields.what(), name));
-    }
+// Nothing that can happen is a mistake; a word beside others that has no use is worth a warning.
+void CheckPossible(MapReader& fields, const Transition& transition) {
+  std::vector<size_t> any(transition.names.size());
+  std::iota(any.begin(), any.end(), size_t{0});
+  const std::vector<size_t>& from = transition.from.empty() ? any : transition.from;
+  const std::vector<size_t>& to = transition.to.empty() ? any : transition.to;
+  const auto reaches = [&](size_t f, size_t t) { return IsPossible(transition.of, f, t); };
+  const auto leaves = [&](size_t f) {
+    return std::any_of(to.begin(), to.end(), [&](size_t t) { return reaches(f, t); });
+  };
+  const auto arrives = [&](size_t t) {
+    return std::any_of(from.begin(), from.end(), [&](size_t f) { return reaches(f, t); });
+  };
+  const auto name_all = [&](const std::vector<size_t>& values) {
+    std::vector<std::string> out;
+    for (const size_t value : values) out.push_back(transition.names[value]);
+    return out.empty() ? "anywhere" : fmt::format("{}", fmt::join(out, ", "));
+  };
+  const std::string impossible =
+      fmt::format("{}: no customer ever moves from {} to {}", fields.what(),
+                  name_all(transition.from), name_all(transition.to));
+  if (std::none_of(from.begin(), from.end(), leaves)) {
+    fields.ErrorAt(transition.to.empty() ? "from" : "to", impossible);
+    return;
   }
-  return out;
+  const auto warn = [&](std::string_view key, const std::vector<size_t>& values, size_t i) {
+    const Node& node = *fields.Child(key);
+    fields.findings().Warn(
+        node.kind == Node::Kind::kList ? node.list[i].place : node.place,
+        fmt::format("{}: '{}' in '{}' has no use: no customer ever makes that transition",
+                    fields.what(), transition.names[values[i]], key));
+  };
+  for (size_t i = 0; i < transition.from.size(); ++i) {
+    if (!leaves(from[i])) warn("from", from, i);
+  }
+  for (size_t i = 0; i < transition.to.size(); ++i) {
+    if (!arrives(to[i])) warn("to", to, i);
+  }
 }
 
 }  // namespace
 
-Detector MakeTransition(MapReader& fields, const DetectorContext&) {
-  Transition transition;
-  if (fields.Required("of") != nullptr) fields.Choice("of", {"activity"});
-  transition.from = ReadActivities(fields, "from");
-  transition.to = ReadActivities(fields, "to");
-  if (!transition.from.empty() && !transition.to.empty()) {
-    const bool possible =
-        std::any_of(transition.from.begin(), transition.from.end(), [&](Activity from) {
-          return std::any_of(transition.to.begin(), transition.to.end(),
-                             [&](Activity to) { return IsLegal(from, to); });
-        });
-    if (!possible)
-      fields.ErrorAt("to",
-                     fmt::format("{}: no customer ever moves from any of 'from' to any of 'to'",
-                                 fields.what()));
-  }
+Detector MakeTransition(MapReader& fields, const DetectorContext& context) {
   Detector detector;
+  Transition transition;
+  fields.Required("of");
+  const std::optional<size_t> of = fields.Choice("of", {"activity", "stage", "active_type"});
+  if (!of) {
+    fields.Has("from");  // known, but of what?
+    fields.Has("to");
+    return detector;
+  }
+  static constexpr std::string_view kKinds[] = {"activity", "stage", "active type"};
+  transition.of = static_cast<Dimension>(*of);
+  transition.dimension = fields.Text("of", "");
+  transition.names = NamesOf(transition.of);
+  const size_t mistakes_before = fields.findings().errors().size();
+  transition.from = fields.Words("from", kKinds[*of], transition.names);
+  transition.to = fields.Words("to", kKinds[*of], transition.names);
+  if (fields.findings().errors().size() == mistakes_before) CheckPossible(fields, transition);
+  if (transition.of != Dimension::kActivity) context.lifecycle.standing.tracks_stages = true;
   detector.on_lifecycle = true;
   detector.evaluate = [transition](const Subject& s, std::vector<Verdict>* v) {
     return transition.Evaluate(s, v);
   };
-  detector.explain = [transition](const Subject& s, const Verdict& v) {
-    return transition.Explain(s, v);
+  detector.explain = [transition](const Subject&, const Verdict& v) {
+    return transition.Explain(v);
   };
   return detector;
 }

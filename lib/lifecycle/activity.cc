@@ -8,8 +8,8 @@
 namespace heartbeatd {
 namespace {
 
-constexpr std::array<std::string_view, 7> kNames = {"none",    "new",  "active",     "at_risk",
-                                                    "dormant", "lost", "reactivated"};
+constexpr std::array<std::string_view, kActivityCount> kNames = {
+    "none", "new", "active", "at_risk", "dormant", "lost", "reactivated"};
 
 using A = Activity;
 constexpr std::array<std::pair<A, A>, 12> kLegal = {{

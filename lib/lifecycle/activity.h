@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "lifecycle/standing.h"
 #include "lifecycle/term.h"
 #include "measure/lapse.h"
 #include "measure/measure.h"
@@ -22,6 +23,7 @@
 namespace heartbeatd {
 
 enum class Activity : uint8_t { kNone, kNew, kActive, kAtRisk, kDormant, kLost, kReactivated };
+inline constexpr size_t kActivityCount = 7;
 
 // "none", "new", "active", "at_risk", "dormant", "lost", "reactivated".
 std::string_view NameOf(Activity activity);
@@ -39,8 +41,11 @@ struct LifecycleConfig {
   std::optional<Duration> after[3];              // fixed time since the last event instead of both
   double population_gap_days = 60;               // m0
   Duration horizon = std::chrono::hours(24) * 3650;
+
+  // What is remembered only where some rule or some alert wants it.
   TermFields term_fields;
-  bool tracks_terms = false;  // some rule wants them: else none are remembered
+  bool tracks_terms = false;
+  StandingConfig standing;
 };
 
 // What is remembered of a customer's life cycle. Default: not seen yet.
@@ -51,6 +56,7 @@ struct LifecycleState {
   int32_t since_day =
       0;  // the pulse's activity day at that time: tells a new one for reactivated -> active
   std::vector<Term> terms;
+  Standing standing;
   bool operator==(const LifecycleState&) const = default;
 };
 

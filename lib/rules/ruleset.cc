@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/id.h"
 #include "event/number.h"
+#include "rules/lifecycle_reader.h"
+#include "rules/measure_key.h"
 #include "rules/yaml.h"
 
 namespace heartbeatd {
@@ -53,27 +56,6 @@ std::vector<PropertyMatch> ReadWhere(const Node* where, const std::string& what,
   return out;
 }
 
-// A text that names everything that changes what the measure holds.
-std::string DefinitionOf(const MeasureDef& def, const EventSchema& schema) {
-  std::vector<std::string> types;
-  for (const int type : def.types) types.push_back(schema.types()[static_cast<size_t>(type)]);
-  std::sort(types.begin(), types.end());
-  std::vector<std::string> where;
-  for (const PropertyMatch& match : def.where) {
-    std::vector<std::string> values = match.any_of;
-    std::sort(values.begin(), values.end());
-    where.push_back(
-        fmt::format("{}={}", schema.properties()[static_cast<size_t>(match.property)], values));
-  }
-  std::sort(where.begin(), where.end());
-  const auto property = [&](int id) {
-    return id < 0 ? std::string() : schema.properties()[static_cast<size_t>(id)];
-  };
-  return fmt::format("{}|{}|{}|{}:{}|{}|{}", def.name, types, where, static_cast<int>(def.sum),
-                     property(def.sum_property), property(def.distinct_property),
-                     static_cast<int>(def.resolution));
-}
-
 class Compiler {
  public:
   Compiler(const Node& config, Findings& findings)
@@ -90,8 +72,10 @@ class Compiler {
     ReadDedupe();
     ReadPopulationGap();
     ReadMeasures();
-    ReadLifecycle();
+    LifecycleReader lifecycle(config_, out_.get(), findings_);
+    lifecycle.Read(population_gap_days_);
     ReadRules();
+    lifecycle.Finish(&buckets_needed_);
     Finish();
     return out_;
   }
@@ -174,62 +158,8 @@ class Compiler {
       def.population_gap_days = population_gap_days_;
     }
     reader.Finish();
-    def.key = Hash64(DefinitionOf(def, out_->schema));
+    def.key = MeasureKey(def, out_->schema);
     out_->measures.push_back(std::move(def));
-  }
-
-  void ReadLifecycle() {
-    MapReader reader(config_.Find("lifecycle"), "'lifecycle'", findings_);
-    const std::optional<std::string> measure = reader.Text("measure");
-    const auto named =
-        std::find_if(out_->measures.begin(), out_->measures.end(),
-                     [&](const MeasureDef& def) { return measure && def.name == *measure; });
-    if (measure && named == out_->measures.end()) {
-      std::vector<std::string> names;
-      for (const MeasureDef& def : out_->measures) names.push_back(def.name);
-      reader.ErrorAt("measure", fmt::format("there is no measure '{}'{}", *measure,
-                                            DidYouMean(*measure, names)));
-    }
-    if (named != out_->measures.end()) {
-      out_->pulse = static_cast<size_t>(named - out_->measures.begin());
-    } else {
-      // A name that no configuration can spell: every event that shows life.
-      out_->pulse = out_->measures.size();
-      MeasureDef pulse{.name = "(every event)"};
-      pulse.key = Hash64(DefinitionOf(pulse, out_->schema));
-      out_->measures.push_back(std::move(pulse));
-    }
-    LifecycleConfig& life = out_->lifecycle;
-    reader.Has("population_gap");  // read before the measures
-    life.population_gap_days = population_gap_days_.value_or(
-        out_->measures[out_->pulse].population_gap_days.value_or(life.population_gap_days));
-    life.horizon = reader.Time("horizon", life.horizon);
-    static constexpr std::string_view kSteps[] = {"at_risk", "dormant", "lost"};
-    for (size_t i = 0; i < 3; ++i) ReadStep(reader, kSteps[i], i);
-    for (size_t i = 1; i < 3; ++i) {
-      const bool ordered =
-          life.false_alerts[i] < life.false_alerts[i - 1] &&
-          life.new_gaps[i] > life.new_gaps[i - 1] &&
-          (!life.after[i] || !life.after[i - 1] || *life.after[i] > *life.after[i - 1]);
-      if (!ordered) {
-        reader.ErrorAt(
-            kSteps[i],
-            fmt::format("'{}' must come after '{}': fewer false alerts, more gaps, a longer time",
-                        kSteps[i], kSteps[i - 1]));
-      }
-    }
-    reader.Finish();
-  }
-
-  void ReadStep(MapReader& lifecycle, std::string_view name, size_t i) {
-    LifecycleConfig& life = out_->lifecycle;
-    MapReader step(lifecycle.Child(name), fmt::format("'{}' of 'lifecycle'", name), findings_);
-    life.false_alerts[i] = step.Number("false_alerts", life.false_alerts[i], 1e-9, 1.0);
-    life.new_gaps[i] = step.Number("new_gaps", life.new_gaps[i], 0.01, 1000);
-    life.after[i] = step.Time("after");
-    if (life.after[i] && *life.after[i] <= Duration(0))
-      step.ErrorAt("after", "'after' must be longer than 0");
-    step.Finish();
   }
 
   void ReadRules() {
@@ -243,6 +173,7 @@ class Compiler {
     if (rules->list.size() > kRulesMax)
       findings_.Error(rules->place, fmt::format("there are more than {} rules", kRulesMax));
     for (const Node& rule : rules->list) ReadRule(rule);
+    ResolveInhibitors();
   }
 
   void ReadRule(const Node& node) {
@@ -254,14 +185,18 @@ class Compiler {
     CheckId(reader, rule.info.id);
     const bool enabled = reader.Flag("enabled", true);
     rule.info.version = reader.Text("version", "1");
-    static constexpr std::string_view kSeverities[] = {"info", "warning", "critical"};
-    rule.info.severity =
-        kSeverities[reader.Choice("severity", {"info", "warning", "critical"}).value_or(1)];
-    rule.info.action = reader.Text("action", "none");
+    // A disabled rule is checked like any other, but costs neither buckets nor state.
+    LifecycleConfig untracked = out_->lifecycle;
+    LifecycleConfig& life = enabled ? out_->lifecycle : untracked;
+    ReadSeverityAndAction(reader, &rule.info);
+    if (!rule.info.severity_by_tier.empty() || !rule.info.action_by_tier.empty())
+      life.standing.tracks_tier = true;
     rule.info.labels = ReadTexts(reader, "labels");
     rule.info.annotations = ReadTexts(reader, "annotations");
     rule.key = Hash64("rule:" + rule.info.id);
     ReadPolicy(reader, &rule.policy);
+    rule.policy.where = ReadCustomerMatch(reader.Child("where"), reader.what(), &life, findings_);
+    ReadInhibitors(reader, rule.info.id);
 
     if (reader.Required("detector") == nullptr) return;
     rule.info.detector = reader.Text("detector", "");
@@ -274,12 +209,10 @@ class Compiler {
                                  DidYouMean(rule.info.detector, names), fmt::join(names, ", ")));
       return;
     }
-    // A disabled rule is checked like any other, but costs neither buckets nor state.
     std::vector<int32_t> unused = buckets_needed_;
-    LifecycleConfig untracked = out_->lifecycle;
     rule.detector =
         type->make(reader, DetectorContext{.measures = out_->measures,
-                                           .lifecycle = enabled ? out_->lifecycle : untracked,
+                                           .lifecycle = life,
                                            .schema = out_->schema,
                                            .buckets_needed = enabled ? buckets_needed_ : unused});
     reader.Finish();
@@ -294,6 +227,75 @@ class Compiler {
     if (!is_new)
       reader.ErrorAt(
           "id", fmt::format("there is already a rule '{}', at {}", id, first->second.ToString()));
+  }
+
+  // Each one value, or a map of value tiers and `default`.
+  void ReadSeverityAndAction(MapReader& reader, RuleInfo* info) {
+    const auto read_severity = [](MapReader& fields, std::string_view key) {
+      static constexpr std::string_view kSeverities[] = {"info", "warning", "critical"};
+      const auto choice = fields.Choice(key, {"info", "warning", "critical"});
+      return std::string(kSeverities[choice.value_or(1)]);
+    };
+    const auto read_action = [](MapReader& fields, std::string_view key) {
+      return fields.Text(key, "none");
+    };
+    info->severity = ReadByTier(reader, "severity", read_severity, &info->severity_by_tier);
+    info->action = ReadByTier(reader, "action", read_action, &info->action_by_tier);
+  }
+
+  template <typename ReadOne>
+  std::string ReadByTier(MapReader& reader, std::string_view key, const ReadOne& read_one,
+                         std::map<ValueTier, std::string>* by_tier) {
+    const Node* node = reader.Child(key);
+    if (node == nullptr || node->kind != Node::Kind::kMap) return read_one(reader, key);
+    MapReader tiers(node, fmt::format("'{}' of {}", key, reader.what()), findings_);
+    for (const ValueTier tier : {ValueTier::kLow, ValueTier::kMiddle, ValueTier::kHigh}) {
+      if (tiers.Has(NameOf(tier))) (*by_tier)[tier] = read_one(tiers, NameOf(tier));
+    }
+    std::string others = read_one(tiers, "default");
+    tiers.Finish();
+    return others;
+  }
+
+  void ReadInhibitors(MapReader& reader, const std::string& id) {
+    for (std::string& inhibitor : reader.Texts("inhibited_by"))
+      inhibitors_[id].push_back(std::move(inhibitor));
+    if (const Node* node = reader.Child("inhibited_by")) inhibitor_places_[id] = node->place;
+  }
+
+  // Names to indexes, once all rules are known.
+  void ResolveInhibitors() {
+    std::vector<std::string> known;
+    for (const auto& [id, place] : places_) known.push_back(id);
+    for (const auto& [id, names] : inhibitors_) {
+      for (const std::string& name : names) {
+        if (!places_.contains(name)) {
+          findings_.Error(inhibitor_places_[id],
+                          fmt::format("'inhibited_by' of rule '{}': there is no rule '{}'{}", id,
+                                      name, DidYouMean(name, known)));
+        }
+      }
+      std::set<std::string> seen;
+      if (Inhibits(id, id, seen))
+        findings_.Error(inhibitor_places_[id],
+                        fmt::format("rule '{}' inhibits itself through 'inhibited_by'", id));
+    }
+    for (Rule& rule : out_->rules) {
+      for (size_t i = 0; i < out_->rules.size(); ++i) {
+        const std::vector<std::string>& names = inhibitors_[rule.info.id];
+        if (std::find(names.begin(), names.end(), out_->rules[i].info.id) != names.end())
+          rule.policy.inhibited_by.push_back(i);
+      }
+    }
+  }
+
+  // Whether `rule` keeps `other` silent, by itself or through others.
+  bool Inhibits(const std::string& rule, const std::string& other, std::set<std::string>& seen) {
+    const auto it = inhibitors_.find(other);
+    if (it == inhibitors_.end() || !seen.insert(other).second) return false;
+    return std::any_of(it->second.begin(), it->second.end(), [&](const std::string& inhibitor) {
+      return inhibitor == rule || Inhibits(rule, inhibitor, seen);
+    });
   }
 
   std::map<std::string, std::string> ReadTexts(MapReader& reader, std::string_view key) {
@@ -346,7 +348,7 @@ class Compiler {
     for (size_t i = 0; i < out_->measures.size(); ++i)
       out_->measures[i].buckets_kept = buckets_needed_[i];
     std::vector<std::string> relevant;
-    for (const std::string_view key : {"lifecycle", "measures", "rules"}) {
+    for (const std::string_view key : {"lifecycle", "value_tiers", "measures", "rules"}) {
       if (const Node* node = config_.Find(key)) relevant.push_back(PrintYaml(*node));
     }
     if (const Node* time = config_.Find("time"); time != nullptr && time->Find("zone") != nullptr) {
@@ -360,7 +362,9 @@ class Compiler {
   std::shared_ptr<RuleSet> out_;
   std::vector<int32_t> buckets_needed_;
   std::optional<double> population_gap_days_;
-  std::map<std::string, Place, std::less<>> places_;  // of rules, by id
+  std::map<std::string, Place, std::less<>> places_;            // of rules, by id
+  std::map<std::string, std::vector<std::string>> inhibitors_;  // by the id of who is inhibited
+  std::map<std::string, Place> inhibitor_places_;
 };
 
 }  // namespace

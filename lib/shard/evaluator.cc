@@ -23,15 +23,29 @@ bool WorthKeeping(const Policy& policy, const Episode& episode, EventTime now) {
   return episode.last_fired && (policy.once || *episode.last_fired + policy.cooldown > now);
 }
 
+// Appends the rule to *order, behind those that inhibit it. There are no circles.
+void AppendTo(const std::vector<Rule>& rules, size_t rule, std::vector<size_t>* order) {
+  if (std::find(order->begin(), order->end(), rule) != order->end()) return;
+  for (const size_t inhibitor : rules[rule].policy.inhibited_by) AppendTo(rules, inhibitor, order);
+  order->push_back(rule);
+}
+
 }  // namespace
 
 Evaluator::Evaluator(const RuleSet& rules)
-    : rules_(rules), calendar_(rules.calendar), by_measure_(rules.measures.size()) {
+    : rules_(rules),
+      calendar_(rules.calendar),
+      by_measure_(rules.measures.size()),
+      ended_(rules.rules.size(), EventTime::Min()) {
   for (size_t i = 0; i < rules.rules.size(); ++i) {
     const Detector& detector = rules.rules[i].detector;
+    const Policy& policy = rules.rules[i].policy;
     all_.set(i);
+    AppendTo(rules.rules, i, &order_);
+    with_where_.set(i, !policy.where.everybody());
+    for (const size_t inhibitor : policy.inhibited_by) inhibiting_.set(inhibitor);
     for (const int measure : detector.measures) by_measure_[static_cast<size_t>(measure)].set(i);
-    if (detector.on_lifecycle) on_lifecycle_.set(i);
+    on_lifecycle_.set(i, detector.on_lifecycle || with_where_.test(i));
     for (const int type : detector.types) {
       const auto known = std::find_if(by_type_.begin(), by_type_.end(),
                                       [&](const auto& t) { return t.first == type; });
@@ -76,11 +90,6 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
   for (const auto& [type, mask] : by_type_) {
     if (type == event.type) wanted |= mask;
   }
-  const LifecycleConfig& life = rules_.lifecycle;
-  if (life.tracks_terms)
-    ApplyToTerms(life.term_fields, calendar_, event, now, &state->lifecycle.terms);
-  if (pulse && OnPulse(state->measures[rules_.pulse], event.time, now, &state->lifecycle))
-    wanted |= on_lifecycle_;
   const Occasion occasion{.customer = customer,
                           .event = &event,
                           .late = effect.late || event.builtin == BuiltinType::kRefund,
@@ -88,9 +97,18 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
                           .noticed = noticed,
                           .state = state,
                           .alerts = alerts,
-                          .first_alert = alerts->size()};
+                          .first_alert = alerts->size(),
+                          .left_out = LeftOut(*state)};
+  const LifecycleConfig& life = rules_.lifecycle;
+  if (life.tracks_terms)
+    ApplyToTerms(life.term_fields, calendar_, event, now, &state->lifecycle.terms);
+  NoteEvent(life.standing, event, &state->lifecycle.standing);
+  bool moved = pulse && OnPulse(state->measures[rules_.pulse], event.time, now, &state->lifecycle);
+  moved = Update(occasion) || moved;
+  if (moved) wanted |= on_lifecycle_;
+  ForgetEnds();
   Evaluate(occasion, wanted);
-  if (pulse) StepDown(occasion);
+  if (pulse) Step(occasion);
   return effect;
 }
 
@@ -101,37 +119,103 @@ void Evaluator::OnTimer(std::string_view customer, EventTime now, EventTime noti
                           .noticed = noticed,
                           .state = state,
                           .alerts = alerts,
-                          .first_alert = alerts->size()};
-  StepDown(occasion);
+                          .first_alert = alerts->size(),
+                          .left_out = LeftOut(*state)};
+  ForgetEnds();
+  Step(occasion);
   Evaluate(occasion, {});
 }
 
 void Evaluator::OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed,
                                CustomerState* state, std::vector<OutgoingAlert>* alerts) {
-  const Occasion occasion{.customer = customer,
-                          .now = now,
-                          .noticed = noticed,
-                          .state = state,
-                          .alerts = alerts,
-                          .first_alert = alerts->size()};
-  StepDown(occasion);
+  // What is no longer tracked is forgotten, and what was not is made up for: no news either way.
+  LifecycleState& life = state->lifecycle;
+  const StandingConfig& tracked = rules_.lifecycle.standing;
+  if (!rules_.lifecycle.tracks_terms) life.terms.clear();
+  if (!tracked.tracks_stages) life.standing = Standing{.tier = life.standing.tier};
+  if (!tracked.tracks_tier) life.standing.tier = ValueTier::kNone;
+  Occasion occasion{.customer = customer,
+                    .now = now,
+                    .noticed = noticed,
+                    .state = state,
+                    .alerts = alerts,
+                    .first_alert = alerts->size()};
+  Update(occasion);
+  occasion.left_out = LeftOut(*state);
+  ForgetEnds();
+  Step(occasion);
   Evaluate(occasion, all_);
 }
 
-void Evaluator::StepDown(const Occasion& occasion) {
+void Evaluator::ForgetEnds() {
+  if (inhibiting_.any()) std::fill(ended_.begin(), ended_.end(), EventTime::Min());
+}
+
+bool Evaluator::Update(const Occasion& occasion) {
+  const StandingConfig& config = rules_.lifecycle.standing;
+  if (!config.tracks_stages && !config.tracks_tier) return false;
+  LifecycleState& life = occasion.state->lifecycle;
+  return UpdateStanding({.config = config,
+                         .measure_defs = rules_.measures,
+                         .measures = occasion.state->measures,
+                         .calendar = calendar_,
+                         .terms = life.terms},
+                        occasion.now, &life.standing);
+}
+
+void Evaluator::Step(Occasion occasion) {
   CustomerState& state = *occasion.state;
   const MeasureState& pulse = state.measures[rules_.pulse];
-  while (OnSilence(rules_.lifecycle, pulse, occasion.now, &state.lifecycle))
+  occasion.left_out = LeftOut(state);
+  if (state.lifecycle.standing.due <= occasion.now && Update(occasion)) {
     Evaluate(occasion, on_lifecycle_);
+    occasion.left_out = LeftOut(state);
+  }
+  while (OnSilence(rules_.lifecycle, pulse, occasion.now, &state.lifecycle)) {
+    Evaluate(occasion, on_lifecycle_);
+    occasion.left_out = LeftOut(state);
+  }
   state.lifecycle_due = NextSilence(rules_.lifecycle, pulse, state.lifecycle);
 }
 
-// Evaluates the wanted rules and those whose deadline has come.
+Evaluator::RuleMask Evaluator::LeftOut(const CustomerState& state) const {
+  RuleMask left_out;
+  if (with_where_.none()) return left_out;
+  for (size_t i = 0; i < rules_.rules.size(); ++i)
+    left_out.set(i, !rules_.rules[i].policy.where.Matches(state.lifecycle));
+  return left_out;
+}
+
+// Evaluates the wanted rules, those whose deadline has come, and those that an inhibition that ends
+// sets free.
 void Evaluator::Evaluate(const Occasion& occasion, RuleMask wanted) {
   std::vector<RuleState>& states = occasion.state->rules;
-  for (size_t i = 0; i < states.size(); ++i) {
-    if (wanted.test(i) || states[i].due <= occasion.now) EvaluateRule(occasion, i);
+  for (const size_t i : order_) {
+    bool look = wanted.test(i) || states[i].due <= occasion.now;
+    for (const size_t inhibitor : rules_.rules[i].policy.inhibited_by)
+      look = look || ended_[inhibitor] != EventTime::Min();
+    if (look) EvaluateRule(occasion, i);
   }
+}
+
+bool Evaluator::Fires(const CustomerState& state, size_t rule) const {
+  const std::vector<Episode>& episodes = state.rules[rule].episodes;
+  return std::any_of(episodes.begin(), episodes.end(),
+                     [](const Episode& episode) { return episode.phase == Phase::kFiring; });
+}
+
+Circumstances Evaluator::CircumstancesOf(const Occasion& occasion, size_t rule) const {
+  const Policy& policy = rules_.rules[rule].policy;
+  Circumstances out;
+  if (with_where_.test(rule)) {
+    out.matches = policy.where.Matches(occasion.state->lifecycle);
+    if (occasion.left_out.test(rule)) out.matches_since = occasion.now;
+  }
+  for (const size_t inhibitor : policy.inhibited_by) {
+    out.inhibited = out.inhibited || Fires(*occasion.state, inhibitor);
+    out.inhibited_until = std::max(out.inhibited_until, ended_[inhibitor]);
+  }
+  return out;
 }
 
 void Evaluator::EvaluateRule(const Occasion& occasion, size_t rule) {
@@ -186,7 +270,11 @@ EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject&
   }
   Episode& episode = *at;
   const EventTime opened_at = episode.starts_at;
-  const Decision decision = Advance(definition.policy, verdict, occasion.now, &episode);
+  const bool fired = episode.phase == Phase::kFiring;
+  const Decision decision =
+      Advance(definition.policy, verdict, occasion.now, &episode, CircumstancesOf(occasion, rule));
+  if (inhibiting_.test(rule) && fired && episode.phase != Phase::kFiring)
+    ended_[rule] = std::max(ended_[rule], decision.time);
   const auto explain = [&](EventTime since) {
     Verdict as_of = verdict;
     as_of.since = since;
@@ -224,6 +312,7 @@ void Evaluator::Emit(const Occasion& occasion, size_t rule, const Episode& episo
                  .evidence = &evidence,
                  .late_by = std::max(Duration(0), occasion.noticed - time),
                  .activity = occasion.state->lifecycle.activity,
+                 .standing = &occasion.state->lifecycle.standing,
                  .first_seen = occasion.state->first_seen,
                  .last_seen = occasion.state->last_seen};
   std::string id = AlertId(edge);

@@ -60,7 +60,7 @@ class Evaluator {
   static constexpr size_t kRulesMax = 256;
   using RuleMask = std::bitset<kRulesMax>;
 
-  // What stays the same during one evaluation.
+  // What happens to one customer at one time.
   struct Occasion {
     std::string_view customer;
     const Event* event = nullptr;
@@ -69,27 +69,40 @@ class Evaluator {
     EventTime noticed;
     CustomerState* state = nullptr;
     std::vector<OutgoingAlert>* alerts = nullptr;
-    size_t first_alert = 0;  // of this evaluation
+    size_t first_alert = 0;  // of this occasion
+    RuleMask left_out;       // rules whose `where` left the customer out before the newest change
   };
 
+  // Rules whose `where` leaves the customer out.
+  [[nodiscard]] RuleMask LeftOut(const CustomerState& state) const;
   void Evaluate(const Occasion& occasion, RuleMask wanted);
   void EvaluateRule(const Occasion& occasion, size_t rule);
   EventTime Judge(const Occasion& occasion, size_t rule, const Subject& subject,
                   const Verdict& verdict);
   void Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status,
             EventTime time, Reason reason, const nlohmann::ordered_json& evidence);
-  // Takes every step down that silence makes by `now`, evaluating after each.
-  void StepDown(const Occasion& occasion);
+  [[nodiscard]] Circumstances CircumstancesOf(const Occasion& occasion, size_t rule) const;
+  [[nodiscard]] bool Fires(const CustomerState& state, size_t rule) const;
+  void ForgetEnds();
+  // Brings stage, active types and value tier up to now. True if one of them changed.
+  bool Update(const Occasion& occasion);
+  // Takes every step that silence and the end of what a customer has make by `now`, evaluating
+  // after each.
+  void Step(Occasion occasion);
 
   const RuleSet& rules_;
   Calendar calendar_;
   std::vector<RuleMask> by_measure_;  // rules to evaluate when a measure is touched
   RuleMask on_lifecycle_;
+  RuleMask with_where_;
+  RuleMask inhibiting_;
   std::vector<std::pair<int, RuleMask>> by_type_;
   RuleMask all_;
+  std::vector<size_t> order_;  // in which rules are judged: those that inhibit before the inhibited
   // Scratch, reused.
   std::vector<Verdict> verdicts_;
   std::vector<OpenEpisode> open_;
+  std::vector<EventTime> ended_;  // of each inhibiting rule: when an episode ended on this occasion
 };
 
 }  // namespace heartbeatd

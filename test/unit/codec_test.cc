@@ -91,6 +91,23 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
                                      .cancelled = random() % 2 == 0,
                                      .renewed = random() % 2 == 0});
   }
+  Standing& standing = state.lifecycle.standing;
+  if (random() % 2 == 0) {
+    standing.stage = static_cast<Stage>(random() % kStageCount);
+    standing.previous = static_cast<Stage>(random() % kStageCount);
+    standing.since = moment();
+    standing.holds = random() % (1u << kStageCount);
+    for (EventTime& ceased : standing.ceased) ceased = random() % 2 == 0 ? moment() : ceased;
+    standing.acquired = random() % 2 == 0;
+    standing.inspired = random() % 2 == 0 ? moment() : standing.inspired;
+    standing.types = random() % (1u << kActiveTypeCount);
+    standing.types_changed = random() % (1u << kActiveTypeCount);
+    for (size_t i = 0; i < kActiveTypeCount; ++i) {
+      if (standing.types_changed.test(i)) standing.types_since[i] = moment();
+    }
+    standing.tier = static_cast<ValueTier>(random() % kValueTierCount);
+    standing.due = random() % 2 == 0 ? moment() : standing.due;
+  }
   for (MeasureState& measure : state.measures) {
     if (random() % 4 == 0) continue;
     measure.first = EventTime(number());
