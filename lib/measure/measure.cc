@@ -103,14 +103,6 @@ Duration LengthOf(Resolution resolution) {
   __builtin_unreachable();
 }
 
-bool Matches(const std::vector<PropertyMatch>& where, const Event& event) {
-  return std::all_of(where.begin(), where.end(), [&](const PropertyMatch& match) {
-    const Property* property = event.Find(match.property);
-    return property != nullptr && std::find(match.any_of.begin(), match.any_of.end(),
-                                            property->text) != match.any_of.end();
-  });
-}
-
 bool IsPulse(BuiltinType type) {
   switch (type) {
     case BuiltinType::kRefund:

@@ -17,6 +17,7 @@
 #include "base/calendar.h"
 #include "base/time.h"
 #include "event/event.h"
+#include "measure/match.h"
 
 namespace heartbeatd {
 
@@ -24,15 +25,6 @@ enum class Resolution : uint8_t { kDay, kHour, kMinute };
 
 // The length of one bucket; of a nominal one for kDay.
 Duration LengthOf(Resolution resolution);
-
-// One property's condition: its canonical text is one of `any_of`. A missing property never
-// matches.
-struct PropertyMatch {
-  int property = EventSchema::kUnknown;
-  std::vector<std::string> any_of;
-};
-
-bool Matches(const std::vector<PropertyMatch>& where, const Event& event);
 
 // Constant after configuration.
 struct MeasureDef {

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "base/id.h"
-#include "event/number.h"
 #include "rules/lifecycle_reader.h"
 #include "rules/measure_key.h"
 #include "rules/yaml.h"
@@ -22,38 +21,6 @@ constexpr size_t kRulesMax = 256;
 
 double DaysOf(Duration d) {
   return static_cast<double>(d.count()) / static_cast<double>(kMsPerDay);
-}
-
-// The text that a decoder gives to a property with this value: 3.0 and 3 are the same.
-std::string Canonical(const Node& node) {
-  return node.quoted ? node.scalar : CanonicalScalar(node.scalar);
-}
-
-std::vector<PropertyMatch> ReadWhere(const Node* where, const std::string& what,
-                                     EventSchema& schema, Findings& findings) {
-  std::vector<PropertyMatch> out;
-  if (where == nullptr) return out;
-  if (where->kind != Node::Kind::kMap) {
-    findings.Error(where->place,
-                   fmt::format("'where' of {} must be a map of properties and values", what));
-    return out;
-  }
-  for (const Node::Entry& entry : where->map) {
-    PropertyMatch match{schema.AddProperty(entry.key), {}};
-    const Node& value = entry.value;
-    if (value.kind == Node::Kind::kScalar) match.any_of.push_back(Canonical(value));
-    for (const Node& item : value.list) {
-      if (item.kind == Node::Kind::kScalar) match.any_of.push_back(Canonical(item));
-    }
-    if (match.any_of.empty() ||
-        (value.kind == Node::Kind::kList && match.any_of.size() != value.list.size())) {
-      findings.Error(value.place,
-                     fmt::format("'{}' in 'where' of {} must be a value or a list of values",
-                                 entry.key, what));
-    }
-    out.push_back(std::move(match));
-  }
-  return out;
 }
 
 class Compiler {
@@ -128,19 +95,9 @@ class Compiler {
   void ReadMeasure(const Node::Entry& entry) {
     MeasureDef def{.name = entry.key};
     MapReader reader(&entry.value, fmt::format("measure '{}'", entry.key), findings_);
-    if (reader.Required("type") != nullptr) {
-      for (const std::string& type : reader.Texts("type")) {
-        const BuiltinType builtin = BuiltinTypeOf(type);
-        if (builtin == BuiltinType::kTick || builtin == BuiltinType::kErase) {
-          reader.ErrorAt(
-              "type", fmt::format("'{}' is not a customer's doing and cannot be measured", type));
-        }
-        def.types.push_back(out_->schema.AddType(type));
-      }
-      if (def.types.empty())
-        reader.ErrorAt("type", fmt::format("'type' of {} names no type", reader.what()));
-    }
-    def.where = ReadWhere(reader.Child("where"), reader.what(), out_->schema, findings_);
+    EventMatch match = ReadEventMatch(reader, out_->schema);
+    def.types = std::move(match.types);
+    def.where = std::move(match.where);
     if (const std::optional<std::string> sum = reader.Text("sum")) {
       def.sum = *sum == "amount" ? MeasureDef::Sum::kAmount : MeasureDef::Sum::kProperty;
       if (def.sum == MeasureDef::Sum::kProperty) def.sum_property = out_->schema.AddProperty(*sum);
