@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -70,7 +71,8 @@ struct Subject {
 // A configured detector. Constant and thread-safe after Make.
 struct Detector {
   // Appends one verdict per key that it has something to say about. Returns the earliest time after
-  // `now` at which a verdict can change without an event; Never() if none can.
+  // `now` at which a verdict can change without an event; Never() if none can. One that remembers
+  // events may be shown the same one twice: the second time must change nothing.
   std::function<EventTime(const Subject&, std::vector<Verdict>*)> evaluate;
   // The alert's documented fields for this verdict (observed, baseline, ...), from the same subject
   // for which `evaluate` gave it. Called only when an alert or a pending episode needs them.
@@ -91,6 +93,10 @@ struct DetectorContext {
   // Closed buckets that the rule needs of each measure; raised by Make.
   std::vector<int32_t>& buckets_needed;
 
+  // Reads the file that `fields` names under "model" (docs/rules.md, "Model files"): a map. Nothing
+  // if it names none, or after an error.
+  std::function<std::optional<Node>(MapReader& fields)> model;
+
   // The measure that `fields` names under "measure"; -1 after an error.
   int Measure(MapReader& fields) const;
 };
@@ -109,8 +115,15 @@ std::span<const DetectorType> AllDetectors();
 const DetectorType* FindDetector(std::string_view name);
 
 // The rows.
+Detector MakeAlive(MapReader& fields, const DetectorContext& context);
+Detector MakeDeadline(MapReader& fields, const DetectorContext& context);
 Detector MakeDropping(MapReader& fields, const DetectorContext& context);
+Detector MakeEncourage(MapReader& fields, const DetectorContext& context);
+Detector MakeFollowUp(MapReader& fields, const DetectorContext& context);
+Detector MakeIncreasing(MapReader& fields, const DetectorContext& context);
+Detector MakeScore(MapReader& fields, const DetectorContext& context);
 Detector MakeSilence(MapReader& fields, const DetectorContext& context);
+Detector MakeThreshold(MapReader& fields, const DetectorContext& context);
 Detector MakeTransition(MapReader& fields, const DetectorContext& context);
 
 }  // namespace heartbeatd

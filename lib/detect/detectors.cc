@@ -9,8 +9,15 @@ namespace heartbeatd {
 namespace {
 
 constexpr std::array kDetectors = {
+    DetectorType{"alive", &MakeAlive},
+    DetectorType{"deadline", &MakeDeadline},
     DetectorType{"dropping", &MakeDropping, /*reads_resolve=*/true},
+    DetectorType{"encourage", &MakeEncourage},
+    DetectorType{"follow_up", &MakeFollowUp},
+    DetectorType{"increasing", &MakeIncreasing, /*reads_resolve=*/true},
+    DetectorType{"score", &MakeScore},
     DetectorType{"silence", &MakeSilence},
+    DetectorType{"threshold", &MakeThreshold, /*reads_resolve=*/true},
     DetectorType{"transition", &MakeTransition},
 };
 

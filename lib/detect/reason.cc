@@ -8,8 +8,48 @@ std::string_view NameOf(Reason reason) {
       return "none";
     case Reason::kBelowBaseline:
       return "below_baseline";
+    case Reason::kAboveBaseline:
+      return "above_baseline";
     case Reason::kSilentTooLong:
       return "silent_too_long";
+    case Reason::kBelowThreshold:
+      return "below_threshold";
+    case Reason::kAboveThreshold:
+      return "above_threshold";
+    case Reason::kFollowUpMissing:
+      return "follow_up_missing";
+    case Reason::kDeadlineNear:
+      return "deadline_near";
+    case Reason::kDeadlineReached:
+      return "deadline_reached";
+    case Reason::kLowScore:
+      return "low_score";
+    case Reason::kScoreFell:
+      return "score_fell";
+    case Reason::kBehavioursMissing:
+      return "behaviours_missing";
+    case Reason::kProbablyGone:
+      return "probably_gone";
+    case Reason::kLateFollowUp:
+      return "late_follow_up";
+    case Reason::kStartedAgain:
+      return "started_again";
+    case Reason::kExpired:
+      return "expired";
+    case Reason::kRenewed:
+      return "renewed";
+    case Reason::kCancelled:
+      return "cancelled";
+    case Reason::kBetterAnswer:
+      return "better_answer";
+    case Reason::kAllAdopted:
+      return "all_adopted";
+    case Reason::kNoLongerEngaged:
+      return "no_longer_engaged";
+    case Reason::kTooFewRepeats:
+      return "too_few_repeats";
+    case Reason::kNotEngaged:
+      return "not_engaged";
     case Reason::kActivityChanged:
       return "activity_changed";
     case Reason::kStageChanged:
@@ -20,6 +60,8 @@ std::string_view NameOf(Reason reason) {
       return "active_type_lost";
     case Reason::kRecovered:
       return "recovered";
+    case Reason::kFellBack:
+      return "fell_back";
     case Reason::kBaselineFaded:
       return "baseline_faded";
     case Reason::kActivityResumed:

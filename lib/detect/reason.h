@@ -10,16 +10,35 @@ namespace heartbeatd {
 enum class Reason : uint8_t {
   kNone,
   // Firing.
-  kBelowBaseline,     // dropping
-  kSilentTooLong,     // silence
-  kActivityChanged,   // transition of activity
-  kStageChanged,      // ... of stage
-  kActiveTypeGained,  // ... of active_type
+  kBelowBaseline,      // dropping
+  kAboveBaseline,      // increasing
+  kSilentTooLong,      // silence
+  kBelowThreshold,     // threshold: below
+  kAboveThreshold,     // threshold: above (at or above)
+  kFollowUpMissing,    // follow_up: what was expected did not come in time
+  kDeadlineNear,       // deadline: so long before the date
+  kDeadlineReached,    // deadline: the date itself
+  kLowScore,           // score: an answer below the threshold
+  kScoreFell,          // score: an answer clearly below the one before
+  kBehavioursMissing,  // encourage
+  kProbablyGone,       // alive
+  kActivityChanged,    // transition of activity
+  kStageChanged,       // ... of stage
+  kActiveTypeGained,   // ... of active_type
   kActiveTypeLost,
   // Resolved.
-  kRecovered,        // the window came back up
-  kBaselineFaded,    // only the baseline sank to it
+  kRecovered,        // the window is back within what is usual, or no longer below the threshold
+  kFellBack,         // no longer above the threshold
+  kBaselineFaded,    // only the baseline moved, to where the window is
   kActivityResumed,  // an event ended the silence
+  kLateFollowUp,     // what was expected came after all
+  kStartedAgain,     // the time runs anew, from another beginning
+  kExpired,          // nobody waits for its end any longer
+  kRenewed,          // the term goes on
+  kCancelled,        // the term was ended on purpose
+  kBetterAnswer,     // a better score
+  kAllAdopted,       // no behaviour is missing any more
+  kNoLongerEngaged,  // the customer must be won back before being encouraged
   kCorrected,        // a late event or a refund shows that it was never so
   // Never alerts; seen in `explain` and in tests.
   kZeroBaseline,
@@ -29,6 +48,8 @@ enum class Reason : uint8_t {
   kNothingSeen,
   kWithinLimits,
   kStillActive,
+  kTooFewRepeats,
+  kNotEngaged,
   kNoSuchTransition,
 };
 

@@ -9,6 +9,8 @@
 #include "base/duration.h"
 #include "detect/detector.h"
 #include "detect/evidence.h"
+#include "detect/fields.h"
+#include "detect/gap.h"
 #include "measure/lapse.h"
 
 namespace heartbeatd {
@@ -35,28 +37,7 @@ struct Silence {
       verdict.reason = state.count == 0 ? Reason::kNothingSeen : Reason::kTooFewDays;
       return EventTime::Never();
     }
-    const EventTime due = Due(state);
-    const OpenEpisode* open = subject.open.empty() ? nullptr : &subject.open.front();
-    // The last event as of the crossing tells whether one has come since, of which nobody knows
-    // yet.
-    verdict.value = static_cast<double>(state.last.ms());
-    const bool ended = open != nullptr && open->value != verdict.value && !open->ending;
-    if (due <= subject.now && !ended) {
-      verdict.condition = Condition::kFiring;
-      verdict.reason = Reason::kSilentTooLong;
-      verdict.since = due;
-      return EventTime::Never();
-    }
-    verdict.condition = Condition::kClear;
-    // The event that ends it lies after the crossing; one from before it shows that the customer
-    // was never silent for so long.
-    const bool corrected = open != nullptr && state.last < open->starts_at;
-    verdict.reason = open == nullptr ? Reason::kStillActive
-                     : corrected     ? Reason::kCorrected
-                                     : Reason::kActivityResumed;
-    verdict.since = corrected || open == nullptr ? subject.now : state.last;
-    // A late event may leave the next crossing in the past too: it is judged right after this end.
-    return std::max(due, subject.now + Duration(1));
+    return JudgeGap(subject, state, Due(state), Reason::kSilentTooLong, &verdict);
   }
 
   static double DaysSince(const MeasureState& state, EventTime t) {
@@ -85,14 +66,18 @@ struct Silence {
   }
 };
 
+std::optional<double> ReadGapDays(MapReader& fields) {
+  const std::optional<Duration> gap = ReadDuration(fields, "population_gap");
+  if (!gap) return {};
+  return static_cast<double>(gap->count()) / static_cast<double>(kMsPerDay);
+}
+
 }  // namespace
 
 Detector MakeSilence(MapReader& fields, const DetectorContext& context) {
   Silence silence;
   const int measure = context.Measure(fields);
-  silence.after = fields.Time("after");
-  if (silence.after && *silence.after <= Duration(0))
-    fields.ErrorAt("after", "'after' must be longer than 0");
+  silence.after = ReadDuration(fields, "after");
   if (silence.after && fields.Has("false_alerts")) {
     fields.ErrorAt("false_alerts",
                    "'false_alerts' and 'after' exclude each other: give one of them");
@@ -100,12 +85,15 @@ Detector MakeSilence(MapReader& fields, const DetectorContext& context) {
   constexpr double kTiny = 1e-9;
   silence.false_alerts = fields.Number("false_alerts", 0.05, kTiny, 1.0);
   silence.threshold = LapseThreshold(silence.false_alerts);
-  silence.horizon = fields.Time("horizon", std::chrono::hours(24) * 3650);
-  if (silence.horizon <= Duration(0)) fields.ErrorAt("horizon", "'horizon' must be longer than 0");
-  std::optional<double> gap_days;
-  if (const std::optional<Duration> gap = fields.Time("population_gap")) {
-    gap_days = static_cast<double>(gap->count()) / static_cast<double>(kMsPerDay);
-    if (*gap_days <= 0) fields.ErrorAt("population_gap", "'population_gap' must be longer than 0");
+  silence.horizon = ReadDuration(fields, "horizon").value_or(std::chrono::hours(24) * 3650);
+  std::optional<double> gap_days = ReadGapDays(fields);
+  if (const std::optional<Node> model = context.model(fields)) {
+    MapReader reader(&*model, "the model", fields.findings());
+    const std::optional<double> of_model = ReadGapDays(reader);
+    if (!of_model)
+      reader.ErrorAt("population_gap",
+                     fmt::format("the model of {} has no 'population_gap'", fields.what()));
+    if (!gap_days) gap_days = of_model;
   }
   MapReader minimum(fields.Child("minimum"), "'minimum' of " + fields.what(), fields.findings());
   silence.days_min = static_cast<uint32_t>(minimum.Integer("days", 4, 1, 100'000));

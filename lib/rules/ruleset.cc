@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -167,13 +168,32 @@ class Compiler {
       return;
     }
     std::vector<int32_t> unused = buckets_needed_;
-    rule.detector =
-        type->make(reader, DetectorContext{.measures = out_->measures,
-                                           .lifecycle = life,
-                                           .schema = out_->schema,
-                                           .buckets_needed = enabled ? buckets_needed_ : unused});
+    rule.detector = type->make(
+        reader, DetectorContext{.measures = out_->measures,
+                                .lifecycle = life,
+                                .schema = out_->schema,
+                                .buckets_needed = enabled ? buckets_needed_ : unused,
+                                .model = [this](MapReader& fields) { return ReadModel(fields); }});
     reader.Finish();
     if (enabled) out_->rules.push_back(std::move(rule));
+  }
+
+  // The file is relative to the one that names it.
+  std::optional<Node> ReadModel(MapReader& fields) {
+    const std::optional<std::string> path = fields.Text("model");
+    if (!path) return {};
+    const Node& named = *fields.Child("model");
+    const auto folder = std::filesystem::path(named.place.file).parent_path();
+    const std::string full =
+        std::filesystem::path(*path).is_absolute() ? *path : (folder / *path).string();
+    Result<Node> model = LoadYamlFile(full);
+    if (model && model->kind == Node::Kind::kMap) {
+      models_.push_back(PrintYaml(*model));
+      return std::move(*model);
+    }
+    fields.ErrorAt("model", fmt::format("'model' of {}: {}", fields.what(),
+                                        model ? full + " holds no map" : model.error().message));
+    return {};
   }
 
   void CheckId(MapReader& reader, const std::string& id) {
@@ -304,7 +324,7 @@ class Compiler {
     if (life.tracks_terms) life.term_fields = AddTermFields(out_->schema);
     for (size_t i = 0; i < out_->measures.size(); ++i)
       out_->measures[i].buckets_kept = buckets_needed_[i];
-    std::vector<std::string> relevant;
+    std::vector<std::string> relevant = models_;
     for (const std::string_view key : {"lifecycle", "value_tiers", "measures", "rules"}) {
       if (const Node* node = config_.Find(key)) relevant.push_back(PrintYaml(*node));
     }
@@ -318,6 +338,7 @@ class Compiler {
   Findings& findings_;
   std::shared_ptr<RuleSet> out_;
   std::vector<int32_t> buckets_needed_;
+  std::vector<std::string> models_;  // the texts of the files that rules name
   std::optional<double> population_gap_days_;
   std::map<std::string, Place, std::less<>> places_;            // of rules, by id
   std::map<std::string, std::vector<std::string>> inhibitors_;  // by the id of who is inhibited

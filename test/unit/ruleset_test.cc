@@ -5,19 +5,11 @@
 #include <algorithm>
 #include <map>
 
-#include "given.h"
+#include "mistakes.h"
 
 using namespace heartbeatd;
 
 namespace {
-
-std::vector<std::string> ErrorsOf(const std::string& yaml) {
-  const Result<Node> node = LoadYamlText(yaml, "f.yaml");
-  if (!node) FAIL(node.error().message << " in:\n" << yaml);
-  Findings findings;
-  (void)Compile(*node, findings);
-  return findings.errors();
-}
 
 // One rule beside a measure with money and a population gap.
 std::string WithRule(const std::string& rule) {
@@ -147,11 +139,7 @@ rules:
 }
 
 TEST_CASE("ruleset: one mistake each, with its place and a cure") {
-  struct Row {
-    std::string yaml;  // ^ marks the place, and is no part of it
-    const char* says;
-  };
-  const Row row = GENERATE(values<Row>({
+  const Mistake row = GENERATE(values<Mistake>({
       {"measures: {m: ^{}}", "'type'"},
       {"measures: {m: {type: ^tick}}", "cannot be measured"},
       {"measures: {m: {type: ^erase}}", "cannot be measured"},
@@ -246,16 +234,7 @@ TEST_CASE("ruleset: one mistake each, with its place and a cure") {
       {"measures: {m: {type: a}}\nrules: [{id: r, detector: silence, measure: ^m}]",
        "population_gap"},
   }));
-  CAPTURE(row.yaml);
-  const size_t mark = row.yaml.find('^');
-  REQUIRE(mark != std::string::npos);
-  const std::string before = row.yaml.substr(0, mark);
-  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-  const size_t column = mark - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
-  const std::vector<std::string> errors = ErrorsOf(before + row.yaml.substr(mark + 1));
-  REQUIRE(errors.size() == 1);
-  CHECK_THAT(errors[0], Catch::StartsWith(fmt::format("f.yaml:{}:{}: ", line, column)));
-  CHECK_THAT(errors[0], Catch::Contains(row.says));
+  CheckMistake(row);
 }
 
 TEST_CASE("ruleset: every mistake is reported, not the first only") {
