@@ -33,9 +33,9 @@ struct Thresholds {
 struct Picture {
   int32_t end = 0;  // index behind the newest closed bucket
   double window = 0;
-  WindowTotals window_totals;
-  std::vector<double> periods;  // newest first
-  WindowTotals baseline_totals;
+  int64_t window_count = 0;
+  std::vector<double> periods;  // oldest first
+  int64_t baseline_count = 0;
 };
 
 struct Comparison {
@@ -52,46 +52,63 @@ struct Comparison {
   Duration observed_min{};
 
   // The running bucket at `at` is the first that is not closed.
-  [[nodiscard]] Picture Look(const Subject& s, EventTime at) const {
-    return LookAt(s, BucketOf(s.measure_defs[measure].resolution, s.calendar, at));
+  [[nodiscard]] int32_t EndAt(const Subject& s, EventTime at) const {
+    return BucketOf(s.measure_defs[measure].resolution, s.calendar, at);
   }
 
-  [[nodiscard]] Picture LookAt(const Subject& s, int32_t end) const {
+  // One pass over the buckets: this is what most of the time goes to.
+  void LookAt(const Subject& s, int32_t end, Picture* picture) const {
     const MeasureDef& def = s.measure_defs[measure];
-    const MeasureState& state = s.measures[measure];
-    Picture picture;
-    picture.end = end;
-    const int32_t window_begin = picture.end - width;
-    picture.window_totals = TotalsOf(def, s.calendar, state, window_begin, picture.end);
-    picture.window = Pick(value, picture.window_totals);
-    for (int32_t i = 1; i <= periods; ++i) {
-      const int32_t begin = window_begin - i * width;
-      picture.periods.push_back(
-          Pick(value, TotalsOf(def, s.calendar, state, begin, begin + width)));
+    const std::vector<Bucket>& buckets = s.measures[measure].buckets;
+    picture->end = end;
+    picture->periods.clear();
+    picture->baseline_count = 0;
+    int32_t begin = end - (periods + 1) * width;
+    auto bucket = std::lower_bound(buckets.begin(), buckets.end(), begin,
+                                   [](const Bucket& b, int32_t i) { return b.index < i; });
+    for (int32_t age = periods; age >= 0; --age, begin += width) {
+      WindowTotals totals;
+      for (; bucket != buckets.end() && bucket->index < begin + width; ++bucket) {
+        totals.count += bucket->count;
+        totals.sum_micros = SaturatingAdd(totals.sum_micros, bucket->sum_micros);
+        totals.days += bucket->count > 0 ? 1 : 0;
+      }
+      const bool needs_more = value == Value::kDistinct ||
+                              (value == Value::kDays && def.resolution != Resolution::kDay);
+      const double level = Pick(
+          value, needs_more ? TotalsOf(def, s.calendar, s.measures[measure], begin, begin + width)
+                            : totals);
+      if (age > 0) {
+        picture->periods.push_back(level);
+        picture->baseline_count += totals.count;
+      } else {
+        picture->window = level;
+        picture->window_count = totals.count;
+      }
     }
-    picture.baseline_totals =
-        TotalsOf(def, s.calendar, state, window_begin - periods * width, window_begin);
-    return picture;
   }
 
   // The per-period level that the window is held against.
   [[nodiscard]] double Level(const Picture& picture) const {
-    std::vector<double> sorted = picture.periods;
+    const std::vector<double>& all = picture.periods;
     if (compare == Compare::kMean) {
       double total = 0;
-      for (const double period : sorted) total += period;
-      return total / static_cast<double>(sorted.size());
+      for (const double period : all) total += period;
+      return total / static_cast<double>(all.size());
     }
+    if (compare == Compare::kEach) {
+      return direction == Direction::kDown ? *std::min_element(all.begin(), all.end())
+                                           : *std::max_element(all.begin(), all.end());
+    }
+    std::vector<double> sorted = all;
     std::sort(sorted.begin(), sorted.end());
-    if (compare == Compare::kEach)
-      return direction == Direction::kDown ? sorted.front() : sorted.back();
     const size_t half = sorted.size() / 2;
     return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
   }
 
   [[nodiscard]] double PValue(const Picture& picture) const {
-    const int64_t k = picture.window_totals.count;
-    const int64_t n = k + picture.baseline_totals.count;
+    const int64_t k = picture.window_count;
+    const int64_t n = k + picture.baseline_count;
     const double share = 1.0 / (1.0 + periods);
     return direction == Direction::kDown ? BinomialAtMost(k, n, share)
                                          : BinomialAtLeast(k, n, share);
@@ -118,7 +135,7 @@ struct Comparison {
   [[nodiscard]] Reason Insufficient(const Subject& s, const Picture& picture) const {
     const MeasureState& state = s.measures[measure];
     if (state.count == 0) return Reason::kNothingSeen;
-    if (picture.baseline_totals.count < baseline_count_min) return Reason::kBaselineTooSmall;
+    if (picture.baseline_count < baseline_count_min) return Reason::kBaselineTooSmall;
     if (!(Level(picture) > 0)) return Reason::kZeroBaseline;
     if (s.now < ObservedSince(s)) return Reason::kObservedTooShort;
     return Reason::kNone;
@@ -141,7 +158,8 @@ struct Comparison {
       verdict.reason = Reason::kBaselineTooSmall;
       return EventTime::Never();
     }
-    const Picture picture = Look(s, s.now);
+    Picture picture;
+    LookAt(s, EndAt(s, s.now), &picture);
     verdict.value = picture.window;
     const bool firing = open != nullptr && open->firing;
     const Reason insufficient = Insufficient(s, picture);
@@ -165,7 +183,7 @@ struct Comparison {
                                                                 : Reason::kBaselineFaded;
     }
     const bool idle = s.quiet && verdict.condition != Condition::kFiring;
-    return idle ? NextFiring(s, picture) : NextClose(s, picture.end);
+    return idle ? NextFiring(s, &picture) : NextClose(s, picture.end);
   }
 
   // An event in the running bucket, with no episode about. Until its bucket has moved into the
@@ -186,12 +204,14 @@ struct Comparison {
     if (compare != Compare::kMean || (value != Value::kCount && value != Value::kDays)) return true;
     const MeasureDef& def = s.measure_defs[measure];
     const MeasureState& state = s.measures[measure];
-    Picture bound;
-    bound.window_totals = TotalsOf(def, s.calendar, state, running + 1 - width, running + 1);
-    bound.window = Pick(value, bound.window_totals);
-    bound.baseline_totals =
+    const WindowTotals window_totals =
+        TotalsOf(def, s.calendar, state, running + 1 - width, running + 1);
+    const WindowTotals baseline_totals =
         TotalsOf(def, s.calendar, state, running - periods * width, running - width + 1);
-    bound.periods = {Pick(value, bound.baseline_totals) / periods};
+    const Picture bound{.window = Pick(value, window_totals),
+                        .window_count = window_totals.count,
+                        .periods = {Pick(value, baseline_totals) / periods},
+                        .baseline_count = baseline_totals.count};
     return Beyond(bound, fire);
   }
 
@@ -210,25 +230,28 @@ struct Comparison {
 
   // The next close at which the rule fires if no event comes, or an earlier one; Never() if it does
   // not. Most customers are looked at in every few weeks instead of every night.
-  [[nodiscard]] EventTime NextFiring(const Subject& s, Picture picture) const {
+  [[nodiscard]] EventTime NextFiring(const Subject& s, Picture* picture) const {
     const MeasureDef& def = s.measure_defs[measure];
     const EventTime observed = ObservedSince(s);
     while (true) {
-      const int32_t next = NextCloseIndex(s, picture.end);
+      const int32_t next = NextCloseIndex(s, picture->end);
       const EventTime changes =
           next == kNoClose ? EventTime::Never() : BucketStart(def.resolution, s.calendar, next);
       // What is missing may be time alone: then it fires at the close that completes it, if nothing
       // moves before.
-      if (observed > s.now && observed < changes && MayFire(picture)) return observed;
+      if (observed > s.now && observed < changes && MayFire(*picture)) return observed;
       if (next == kNoClose) return EventTime::Never();
-      picture = LookAt(s, next);
-      if (changes >= observed && MayFire(picture)) return changes;
+      LookAt(s, next, picture);
+      // Nothing rises from nothing.
+      const bool empty = picture->window_count == 0 && value != Value::kSum;
+      if (empty && direction == Direction::kUp) return EventTime::Never();
+      if (changes >= observed && MayFire(*picture)) return changes;
     }
   }
 
   // Whether the picture fires once the measure has been observed for long enough.
   [[nodiscard]] bool MayFire(const Picture& picture) const {
-    return picture.baseline_totals.count >= baseline_count_min && Beyond(picture, fire);
+    return picture.baseline_count >= baseline_count_min && Beyond(picture, fire);
   }
 
   // The next close at which what lies in the window or in any period differs from now.
@@ -259,26 +282,30 @@ struct Comparison {
 
   [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {
     const MeasureDef& def = s.measure_defs[measure];
-    const Picture picture = Look(s, std::min(verdict.since, s.now));
+    const MeasureState& state = s.measures[measure];
+    Picture picture;
+    LookAt(s, EndAt(s, std::min(verdict.since, s.now)), &picture);
+    const int32_t window_begin = picture.end - width;
+    const WindowTotals now = TotalsOf(def, s.calendar, state, window_begin, picture.end);
+    const WindowTotals before =
+        TotalsOf(def, s.calendar, state, window_begin - periods * width, window_begin);
     const bool sums = def.sum != MeasureDef::Sum::kNone;
     const double n = periods;
     using Json = nlohmann::ordered_json;
-    Json observed{{"measure", def.name},
-                  {"window", FormatDuration(window)},
-                  {"count", picture.window_totals.count}};
+    Json observed{{"measure", def.name}, {"window", FormatDuration(window)}, {"count", now.count}};
     Json baseline{{"window", FormatDuration(window * periods)},
                   {"periods", periods},
-                  {"count", picture.baseline_totals.count}};
-    Json per_period{{"count", Rounded(static_cast<double>(picture.baseline_totals.count) / n)}};
+                  {"count", before.count}};
+    Json per_period{{"count", Rounded(static_cast<double>(before.count) / n)}};
     if (sums) {
-      observed["sum"] = Units(picture.window_totals.sum_micros);
-      baseline["sum"] = Units(picture.baseline_totals.sum_micros);
-      per_period["sum"] = Rounded(Units(picture.baseline_totals.sum_micros) / n);
+      observed["sum"] = Units(now.sum_micros);
+      baseline["sum"] = Units(before.sum_micros);
+      per_period["sum"] = Rounded(Units(before.sum_micros) / n);
     }
     if (value == Value::kDistinct || value == Value::kDays) {
       const std::string name(NameOf(value));
       observed[name] = static_cast<int64_t>(picture.window);
-      baseline[name] = static_cast<int64_t>(Pick(value, picture.baseline_totals));
+      baseline[name] = static_cast<int64_t>(Pick(value, before));
       per_period[name] = Rounded(Level(picture));
     }
     baseline["per_period"] = std::move(per_period);
