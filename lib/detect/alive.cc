@@ -87,8 +87,8 @@ struct Alive {
     out["horizon"] = FormatDuration(horizon);
     out["expected_purchases"] = Rounded(expected);
     if (money) {
-      const double value =
-          money->MeanValue(static_cast<double>(state.cadence.days), Units(state.sum_micros));
+      const double value = money->MeanValue(static_cast<double>(state.cadence.days),
+                                            std::max(0.0, Units(state.sum_micros)));
       out["expected_value"] = Rounded(value);
       out["clv"] = Rounded(value * (discount > 0 ? Discounted(history) : expected));
     }

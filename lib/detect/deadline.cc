@@ -1,7 +1,7 @@
-// The deadline detector: a date that an event has told (the end of a subscription, a support
-// period, a contract; or any property that holds a date) comes near, unless it is renewed or
-// cancelled meanwhile. Each time before the date is an episode of its own, named
-// "<date>:<before>[:<plan>]".
+// The deadline detector: a date comes near, unless it is renewed or cancelled meanwhile. The end of
+// a term (subscription, support, contract), which the life cycle remembers, or a property of any
+// event that holds a date, which the detector remembers itself. Each time before the date is an
+// episode of its own, named "<date>:<before>[:<name>]".
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,22 +15,21 @@
 #include "detect/fields.h"
 #include "detect/memory.h"
 #include "event/moment.h"
+#include "lifecycle/term.h"
 #include "measure/match.h"
 
 namespace heartbeatd {
 namespace {
 
 constexpr size_t kDatesMax = 16;
-constexpr size_t kPlanBytesMax = 128;
+constexpr size_t kNameBytesMax = 128;
 
-// What the newest event about one plan has said.
+// What the newest event about one date has said.
 struct Date {
-  enum class Fate : uint8_t { kRuns, kRenewed, kCancelled };  // kRenewed: without a new date
-
-  std::string plan;  // empty: has no name
+  std::string name;  // tells dates of one customer apart; may be empty
   EventTime told_at;
-  EventTime ends_at;  // meaningless unless it runs
-  Fate fate = Fate::kRuns;
+  EventTime ends_at = EventTime::Never();  // Never(): there is none any more
+  bool cancelled = false;
 };
 
 std::vector<Date> Load(std::string_view bytes) {
@@ -38,11 +37,10 @@ std::vector<Date> Load(std::string_view bytes) {
   MemoryReader reader(bytes);
   while (reader.ok() && !reader.empty()) {
     Date& date = dates.emplace_back();
-    date.plan = reader.Text();
+    date.name = reader.Text();
     date.told_at = EventTime(reader.Signed());
-    date.fate = static_cast<Date::Fate>(std::min<uint64_t>(reader.Unsigned(), 2));
-    if (date.fate == Date::Fate::kRuns)
-      date.ends_at = EventTime(date.told_at.ms() + reader.Signed());
+    date.cancelled = reader.Unsigned() != 0;
+    date.ends_at = EventTime(date.told_at.ms() + reader.Signed());
   }
   return reader.ok() ? dates : std::vector<Date>();
 }
@@ -50,44 +48,44 @@ std::vector<Date> Load(std::string_view bytes) {
 std::string Save(const std::vector<Date>& dates) {
   MemoryWriter writer;
   for (const Date& date : dates) {
-    writer.Text(date.plan);
+    writer.Text(date.name);
     writer.Signed(date.told_at.ms());
-    writer.Unsigned(static_cast<uint64_t>(date.fate));
-    if (date.fate == Date::Fate::kRuns) writer.Signed(date.ends_at.ms() - date.told_at.ms());
+    writer.Unsigned(date.cancelled ? 1 : 0);
+    writer.Signed(date.ends_at.ms() - date.told_at.ms());
   }
   return writer.bytes();
 }
-
-// An episode's key in its parts.
-struct Key {
-  EventTime ends_at;
-  std::string_view plan;
-};
 
 // As rules write it: 0d, not 0s.
 std::string Show(Duration before) { return before == Duration(0) ? "0d" : FormatDuration(before); }
 
 std::string KeyOf(const Date& date, Duration before) {
   return fmt::format("{}:{}{}{}", FormatRfc3339(date.ends_at), Show(before),
-                     date.plan.empty() ? "" : ":", date.plan);
+                     date.name.empty() ? "" : ":", date.name);
 }
 
-Key Split(std::string_view key) {
-  Key parts;
-  const size_t date_end = std::min(key.find('Z'), key.size() - 1) + 1;
-  parts.ends_at = ParseRfc3339(key.substr(0, date_end)).value_or(EventTime());
-  const size_t plan = key.find(':', date_end + 1);
-  if (plan != std::string_view::npos) parts.plan = key.substr(plan + 1);
-  return parts;
-}
+// An episode's key in its parts.
+struct Key {
+  EventTime ends_at;
+  std::string_view before;
+  std::string_view name;
+
+  explicit Key(std::string_view key) {
+    const size_t date_end = std::min(key.find('Z'), key.size() - 1) + 1;
+    ends_at = ParseRfc3339(key.substr(0, date_end)).value_or(EventTime());
+    const size_t before_end = key.find(':', date_end + 1);
+    before = key.substr(date_end + 1, before_end - date_end - 1);
+    if (before_end != std::string_view::npos) name = key.substr(before_end + 1);
+  }
+};
 
 struct Deadline {
+  std::optional<TermType> term;  // or:
   EventMatch of;
-  EventMatch cancelled_by;  // no types: nothing but a status cancels
-  std::string of_names;     // for people
+  EventMatch cancelled_by;
   int date_property = EventSchema::kUnknown;
-  int status_property = EventSchema::kUnknown;
-  int plan_property = EventSchema::kUnknown;
+  int name_property = EventSchema::kUnknown;
+  std::string of_names;          // for people
   std::vector<Duration> before;  // longest first
   Duration forget_after{};
 
@@ -101,49 +99,39 @@ struct Deadline {
     return calendar.DayStart(day - static_cast<int32_t>(before / kDay)) + time_of_day;
   }
 
-  [[nodiscard]] std::string PlanOf(const Event& event) const {
-    const Property* plan = event.Find(plan_property);
-    return plan == nullptr ? std::string() : plan->text.substr(0, kPlanBytesMax);
-  }
-
-  // The date that the event is about: a beginning says its plan or means the one without a name;
-  // other news without a plan are about what was told last.
-  static Date* Find(std::vector<Date>& dates, std::string_view plan, bool begins) {
-    Date* found = nullptr;
-    for (Date& date : dates) {
-      if (date.plan == plan && (begins || !plan.empty())) return &date;
-      const bool newer = found == nullptr || date.told_at > found->told_at;
-      if (plan.empty() && !begins && newer) found = &date;
+  // Of the customer's terms, those of the rule's type. Products and services of one plan are two.
+  [[nodiscard]] std::vector<Date> OfTerms(const Subject& s) const {
+    std::vector<Date> dates;
+    for (const Term& t : s.lifecycle.terms) {
+      if (t.type != *term) continue;
+      dates.push_back({.name = t.product ? t.plan + ":product" : t.plan,
+                       .told_at = t.changed_at,
+                       .ends_at = t.ends_at,
+                       .cancelled = t.cancelled});
     }
-    return found;
+    return dates;
   }
 
   void Apply(const Subject& s, std::vector<Date>* dates) const {
     const Event& event = *s.event;
     const bool cancels = cancelled_by.Matches(event);
-    if (!cancels && !of.Matches(event)) return;
-    const Property* status = event.Find(status_property);
-    const std::string_view said = cancels             ? "cancelled"
-                                  : status == nullptr ? std::string_view()
-                                                      : status->text;
-    if (said == "expired") return;  // the date has told it
     const std::optional<EventTime> ends_at = MomentOf(event.Find(date_property), s.calendar);
-    const bool closes =
-        said == "cancelled" || said == "canceled" || (said == "renewed" && !ends_at);
-    if (!closes && !ends_at) return;
-    const std::string plan = PlanOf(event);
-    Date* date = Find(*dates, plan, said == "started" || said.empty());
-    if (date == nullptr) {
-      if (closes) return;  // of nothing that is known
-      date = &dates->emplace_back(Date{.plan = plan});
-    } else if (event.time < date->told_at) {
-      return;
+    if (!cancels && !(of.Matches(event) && ends_at)) return;
+    const Property* property = event.Find(name_property);
+    const std::string name =
+        property == nullptr ? std::string() : property->text.substr(0, kNameBytesMax);
+    bool known = false;
+    for (Date& date : *dates) {
+      // Who cancels without saying what may mean any of them.
+      if (date.name != name && !(cancels && name.empty())) continue;
+      known = true;
+      if (event.time < date.told_at) continue;
+      date.told_at = event.time;
+      date.cancelled = cancels;
+      if (!cancels) date.ends_at = *ends_at;
     }
-    date->told_at = event.time;
-    date->fate = !closes             ? Date::Fate::kRuns
-                 : said == "renewed" ? Date::Fate::kRenewed
-                                     : Date::Fate::kCancelled;
-    if (!closes) date->ends_at = *ends_at;
+    if (known || cancels) return;
+    dates->push_back({.name = name, .told_at = event.time, .ends_at = *ends_at});
     if (dates->size() > kDatesMax) {
       dates->erase(std::min_element(dates->begin(), dates->end(), [](const Date& a, const Date& b) {
         return a.told_at < b.told_at;
@@ -151,44 +139,45 @@ struct Deadline {
     }
   }
 
-  // Why an episode is over whose date is no longer one that comes near.
-  [[nodiscard]] Verdict Over(const Subject& s, const OpenEpisode& open,
-                             const std::vector<Date>& dates) const {
-    Verdict verdict{.key = std::string(open.key), .condition = Condition::kClear, .since = s.now};
-    const Key key = Split(open.key);
-    const auto date =
-        std::find_if(dates.begin(), dates.end(), [&](const Date& d) { return d.plan == key.plan; });
-    verdict.reason = Reason::kExpired;
-    if (date == dates.end()) return verdict;
-    if (date->fate == Date::Fate::kRuns && date->ends_at == key.ends_at) {
-      verdict.reason = Reason::kCorrected;  // told anew, when this time before it had passed
-      return verdict;
+  // Without what is so long past that nobody waits for it any more.
+  void Forget(EventTime now, std::vector<Date>* dates) const {
+    std::erase_if(*dates, [&](const Date& date) {
+      return now >= (date.cancelled ? date.told_at : date.ends_at) + forget_after;
+    });
+  }
+
+  // What the rule knows of, with the news of the event that is being applied, if any.
+  [[nodiscard]] std::vector<Date> DatesOf(const Subject& s) const {
+    std::vector<Date> dates = term ? OfTerms(s) : Load(*s.memory);
+    Forget(s.now, &dates);  // before the news: what is forgotten depends on the time alone
+    if (!term && s.event != nullptr) {
+      Apply(s, &dates);
+      Forget(s.now, &dates);
     }
-    const bool goes_on = date->fate == Date::Fate::kRenewed ||
-                         (date->fate == Date::Fate::kRuns && date->ends_at > key.ends_at);
-    verdict.reason = date->fate == Date::Fate::kCancelled ? Reason::kCancelled
-                     : goes_on                            ? Reason::kRenewed
-                                                          : Reason::kCorrected;
-    // Told before it fired, though nobody knew: it should not have.
-    if (date->told_at < open.starts_at) verdict.reason = Reason::kCorrected;
-    if (verdict.reason != Reason::kCorrected) verdict.since = date->told_at;
-    return verdict;
+    return dates;
+  }
+
+  static bool IsOpen(const Subject& s, std::string_view key) {
+    return std::any_of(s.open.begin(), s.open.end(),
+                       [&](const OpenEpisode& open) { return open.key == key; });
   }
 
   // Appends what there is to say of one date; returns when that changes.
   EventTime Judge(const Subject& s, const Date& date, std::vector<Verdict>* verdicts) const {
-    if (date.fate != Date::Fate::kRuns) return EventTime::Never();
+    if (date.cancelled || date.ends_at == EventTime::Never()) return EventTime::Never();
     EventTime next = EventTime::Never();
     for (const Duration step : before) {
       const EventTime due = Before(s.calendar, date.ends_at, step);
-      if (due <= date.told_at) continue;  // who begins a month hears nothing of "30 days left"
       if (due > s.now) {
         next = std::min(next, due);
         continue;
       }
+      std::string key = KeyOf(date, step);
+      // Who begins a month hears nothing of "30 days left"; what was said already still holds.
+      if (due <= date.told_at && !IsOpen(s, key)) continue;
       next = std::min(next, date.ends_at + forget_after);
       verdicts->push_back(
-          {.key = KeyOf(date, step),
+          {.key = std::move(key),
            .condition = Condition::kFiring,
            .reason = step == Duration(0) ? Reason::kDeadlineReached : Reason::kDeadlineNear,
            .since = due,
@@ -197,15 +186,31 @@ struct Deadline {
     return next;
   }
 
-  // What is past: nobody waits for its renewal any longer.
-  [[nodiscard]] bool IsOver(const Subject& s, const Date& date) const {
-    return s.now >= (date.fate == Date::Fate::kRuns ? date.ends_at : date.told_at) + forget_after;
+  // Why an episode is over whose date is no longer the one that comes near.
+  static Verdict Over(const Subject& s, const OpenEpisode& open, const std::vector<Date>& dates) {
+    Verdict verdict{.key = std::string(open.key),
+                    .condition = Condition::kClear,
+                    .reason = Reason::kExpired,
+                    .since = s.now};
+    const Key key(open.key);
+    const auto date =
+        std::find_if(dates.begin(), dates.end(), [&](const Date& d) { return d.name == key.name; });
+    if (date == dates.end()) return verdict;
+    if (date->told_at < open.starts_at) {
+      verdict.reason = Reason::kCorrected;  // told before it fired, though nobody knew
+      return verdict;
+    }
+    verdict.reason = date->cancelled               ? Reason::kCancelled
+                     : date->ends_at > key.ends_at ? Reason::kRenewed
+                     : date->ends_at <= s.now      ? Reason::kExpired
+                                                   : Reason::kCorrected;
+    if (verdict.reason != Reason::kCorrected) verdict.since = date->told_at;
+    return verdict;
   }
 
   EventTime Evaluate(const Subject& s, std::vector<Verdict>* verdicts) const {
-    std::vector<Date> dates = Load(*s.memory);
-    std::erase_if(dates, [&](const Date& date) { return IsOver(s, date); });
-    if (s.event != nullptr) Apply(s, &dates);
+    const std::vector<Date> dates = DatesOf(s);
+    if (!term) *s.memory = Save(dates);
     EventTime due = EventTime::Never();
     for (const Date& date : dates) due = std::min(due, Judge(s, date, verdicts));
     for (const OpenEpisode& open : s.open) {
@@ -213,61 +218,53 @@ struct Deadline {
                                     [&](const Verdict& v) { return v.key == open.key; });
       if (!said) verdicts->push_back(Over(s, open, dates));
     }
-    *s.memory = Save(dates);
     return due;
   }
 
   [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {
-    const Key key = Split(verdict.key);
+    const Key key(verdict.key);
     nlohmann::ordered_json observed{{"of", of_names}};
-    if (!key.plan.empty()) observed["plan"] = key.plan;
+    if (!key.name.empty()) observed["name"] = key.name;
     observed["ends_at"] = FormatRfc3339(key.ends_at);
-    const std::vector<Date> dates = Load(*s.memory);
-    for (const Date& date : dates) {
-      const bool moved = date.fate == Date::Fate::kRuns && date.ends_at != key.ends_at;
-      if (date.plan == key.plan && moved) observed["now_ends_at"] = FormatRfc3339(date.ends_at);
+    for (const Date& date : DatesOf(s)) {
+      const bool moved = date.ends_at != key.ends_at && date.ends_at != EventTime::Never();
+      if (date.name == key.name && moved) observed["now_ends_at"] = FormatRfc3339(date.ends_at);
     }
-    std::string step(verdict.key.substr(FormatRfc3339(key.ends_at).size() + 1));
     nlohmann::ordered_json out;
     out["observed"] = std::move(observed);
-    out["threshold"] = {{"before", step.substr(0, step.find(':'))}};
+    out["threshold"] = {{"before", key.before}};
     return out;
   }
 };
 
-// `of` as the name of a built-in type of terms, or as a type and the property with the date.
-void ReadOf(MapReader& fields, EventSchema& schema, Deadline* deadline) {
-  deadline->status_property = schema.AddProperty("status");
+// A type of terms by its name, or a type of events and the property with the date.
+void ReadOf(MapReader& fields, const DetectorContext& context, Deadline* deadline) {
   const Node* of = fields.Required("of");
   if (of == nullptr) return;
   if (of->kind == Node::Kind::kMap) {
     MapReader reader(of, "'of' of " + fields.what(), fields.findings());
-    deadline->of = ReadEventMatch(reader, schema);
+    deadline->of = ReadEventMatch(reader, context.schema);
     if (reader.Required("property") != nullptr)
-      deadline->date_property = schema.AddProperty(reader.Text("property", ""));
-    if (const std::optional<std::string> plan = reader.Text("correlate"))
-      deadline->plan_property = schema.AddProperty(*plan);
+      deadline->date_property = context.schema.AddProperty(reader.Text("property", ""));
+    if (const std::optional<std::string> name = reader.Text("correlate"))
+      deadline->name_property = context.schema.AddProperty(*name);
     if (const Node* cancelled_by = reader.Child("cancelled_by")) {
       MapReader match(cancelled_by, "'cancelled_by' of " + fields.what(), fields.findings());
-      deadline->cancelled_by = ReadEventMatch(match, schema);
+      deadline->cancelled_by = ReadEventMatch(match, context.schema);
       match.Finish();
     }
     reader.Finish();
     return;
   }
-  static constexpr std::string_view kTypes[] = {"subscription", "support", "contract"};
-  const bool known =
-      of->kind == Node::Kind::kScalar &&
-      std::find(std::begin(kTypes), std::end(kTypes), of->scalar) != std::end(kTypes);
-  if (!known) {
+  if (of->kind == Node::Kind::kScalar) deadline->term = TermTypeOf(of->scalar);
+  if (!deadline->term) {
     fields.ErrorAt("of", fmt::format("'of' of {} must be subscription, support or contract, or "
                                      "{{type: TYPE, property: NAME}} for a date of your own",
                                      fields.what()));
     return;
   }
-  deadline->of.types = {schema.AddType(of->scalar)};
-  deadline->date_property = schema.AddProperty("ends_at");
-  deadline->plan_property = schema.AddProperty("plan");
+  context.lifecycle.tracks_terms = true;
+  deadline->of.types = {context.schema.AddType(of->scalar)};
 }
 
 std::vector<Duration> ReadBefore(MapReader& fields) {
@@ -293,19 +290,19 @@ std::vector<Duration> ReadBefore(MapReader& fields) {
 
 Detector MakeDeadline(MapReader& fields, const DetectorContext& context) {
   Deadline deadline;
-  ReadOf(fields, context.schema, &deadline);
+  ReadOf(fields, context, &deadline);
   deadline.before = ReadBefore(fields);
   deadline.forget_after =
       ReadDuration(fields, "forget_after").value_or(std::chrono::hours(24) * 90);
+  for (const int type : deadline.of.types) {
+    const std::string& name = context.schema.types()[static_cast<size_t>(type)];
+    deadline.of_names += (deadline.of_names.empty() ? "" : ", ") + name;
+  }
 
   Detector detector;
   detector.types = deadline.of.types;
   detector.types.insert(detector.types.end(), deadline.cancelled_by.types.begin(),
                         deadline.cancelled_by.types.end());
-  for (const int type : deadline.of.types) {
-    const std::string& name = context.schema.types()[static_cast<size_t>(type)];
-    deadline.of_names += (deadline.of_names.empty() ? "" : ", ") + name;
-  }
   detector.evaluate = [deadline](const Subject& s, std::vector<Verdict>* v) {
     return deadline.Evaluate(s, v);
   };

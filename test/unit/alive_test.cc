@@ -3,9 +3,9 @@
 #include <cmath>
 #include <map>
 
+#include "deadlines.h"
 #include "detect/bg_nbd.h"
 #include "event/json_lines.h"
-#include "one_customer.h"
 
 using namespace heartbeatd;
 
@@ -227,4 +227,24 @@ TEST_CASE("alive: a purchase that comes in late corrects") {
   REQUIRE(customer.Take().size() == 1);
   customer.Purchase(kCdnowDay0 + Days(220));
   CHECK(customer.Take() == Lines{"1998-02-05T00:00:00Z r resolved corrected"});
+}
+
+TEST_CASE("alive: deadlines miss nothing that looking every day sees") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  size_t alerts = 0;
+  for (int round = 0; round < 100; ++round) {
+    const int tenths = std::uniform_int_distribution<int>(1, 9)(random);
+    const RandomLife life{
+        .events = 30, .pace = 0.05, .uneven = 2, .quiet_after = 2000, .event = [](int i) {
+          return fmt::format(R"("type":"purchase","amount":{})", i);
+        }};
+    CAPTURE(round, tenths);
+    alerts += CompareLookers(RuleText(fmt::format("below: 0.{}, gamma_gamma: {{p: 6.25, q: 3.74, "
+                                                  "gamma: 15.44}}",
+                                                  tenths)),
+                             life, random);
+  }
+  CHECK(alerts > 200);
 }

@@ -1,5 +1,5 @@
 // The deadline detector: a date comes near, unless it is renewed or cancelled.
-#include "one_customer.h"
+#include "deadlines.h"
 
 using namespace heartbeatd;
 
@@ -74,10 +74,11 @@ TEST_CASE("deadline: what the term becomes meanwhile") {
        {"2026-03-10T00:00:00Z r resolved corrected", "2026-03-13T00:00:00Z r firing deadline_near",
         "2026-03-20T00:00:00Z r firing deadline_reached"}},
       // Nothing new.
-      {R"({"status":"expired"})", {fired, reached}},
+      {R"({"status":"expired"})", {"2026-03-10T00:00:00Z r resolved expired"}},
       {R"({"status":"paused"})", {fired, reached}},
       {R"({"status":"cancelled","plan":"another"})", {fired, reached}},
-      {R"({"status":"started","ends_at":"soon"})", {fired, reached}},
+      // Without an end that can be read: until it is cancelled.
+      {R"({"status":"started","ends_at":"soon"})", {"2026-03-10T00:00:00Z r resolved renewed"}},
   }));
   CAPTURE(row.properties);
   OneCustomer customer(RuleText());
@@ -112,7 +113,7 @@ TEST_CASE("deadline: plans are terms of their own") {
   CHECK(Keyed(customer) ==
         Lines{"2026-02-01T00:00:00Z r firing deadline_near 2026-02-08T00:00:00Z:7d:music",
               "2026-02-02T00:00:00Z r firing deadline_near 2026-02-09T00:00:00Z:7d:films: all"});
-  CHECK(customer.taken[1]["data"]["observed"]["plan"] == "films: all");
+  CHECK(customer.taken[1]["data"]["observed"]["name"] == "films: all");
   CHECK(customer.taken[1]["data"]["threshold"]["before"] == "7d");
   Say(customer, At("2026-02-03"), R"({"status":"cancelled","plan":"films: all"})");
   CHECK(Keyed(customer) ==
@@ -170,6 +171,8 @@ TEST_CASE("deadline: a date of one's own") {
   booking(At("2026-02-08"), "booking_cancelled", 7, "");
   CHECK(Keyed(customer) ==
         Lines{"2026-02-08T00:00:00Z r resolved cancelled 2026-02-10T14:00:00Z:3d:7"});
+  booking(At("2026-02-07"), "booking_cancelled", 8, "");  // late, and taken back by the next line
+  booking(At("2026-02-09"), "booking", 8, R"(,"arrival":"2026-02-20")");
   customer.AdvanceTo(At("2026-03-20"));
   CHECK(Keyed(customer) ==
         Lines{"2026-02-17T00:00:00Z r firing deadline_near 2026-02-20T00:00:00Z:3d:8",
@@ -189,4 +192,80 @@ TEST_CASE("deadline: memory is bounded, and goes when nothing comes near any mor
   customer.AdvanceTo(At("2027-01-01"));
   CHECK(customer.state.rules[0].episodes.empty());
   CHECK(customer.state.rules[0].memory.empty());
+
+  OneCustomer own(RuleText("of: {type: booking, property: arrival, correlate: number}"));
+  for (int i = 0; i < 100; ++i) {
+    own.On(kT + Ms(i), fmt::format(R"("type":"booking","properties":{{"number":{},)"
+                                   R"("arrival":"2026-04-01"}})",
+                                   i));
+  }
+  CHECK(own.state.rules[0].memory.size() < 16 * 20);
+  own.AdvanceTo(At("2027-01-01"));
+  CHECK(own.Take().size() == 2 * 16 * 3);
+  CHECK(own.state.rules[0].episodes.empty());
+  CHECK(own.state.rules[0].memory.empty());
+}
+
+TEST_CASE("deadline: products and services of one plan are two terms") {
+  OneCustomer customer(RuleText("of: subscription, before: 7d"));
+  Say(customer, kT, R"({"status":"started","ends_at":"2026-02-08"})");
+  Say(customer, kT, R"({"status":"started","kind":"product","ends_at":"2026-02-09"})");
+  customer.AdvanceTo(At("2026-02-08"));
+  CHECK(Keyed(customer) ==
+        Lines{"2026-02-01T00:00:00Z r firing deadline_near 2026-02-08T00:00:00Z:7d",
+              "2026-02-02T00:00:00Z r firing deadline_near 2026-02-09T00:00:00Z:7d::product"});
+}
+
+TEST_CASE("deadline: the same date told again changes nothing") {
+  OneCustomer customer(RuleText());
+  Say(customer, kT, kStarted);
+  customer.AdvanceTo(At("2026-03-10"));
+  REQUIRE(customer.Take().size() == 1);
+  Say(customer, At("2026-03-10"), R"({"ends_at":"2026-04-01"})");
+  CHECK(customer.Take() == Lines{});
+  customer.AdvanceTo(At("2026-04-01"));
+  Say(customer, At("2026-04-01T03:00:00Z"), R"({"status":"expired"})");
+  customer.AdvanceTo(At("2026-05-01"));
+  CHECK(customer.Take() == Lines{"2026-03-25T00:00:00Z r firing deadline_near",
+                                 "2026-04-01T00:00:00Z r firing deadline_reached"});
+}
+
+TEST_CASE("deadline: deadlines miss nothing that looking every hour sees") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
+  size_t alerts = 0;
+  for (int round = 0; round < 100; ++round) {
+    const bool own = pick(0, 1) == 0;
+    std::string fields = own ? "of: {type: booking, property: ends_at, correlate: plan, "
+                               "cancelled_by: {type: subscription}}"
+                             : "of: subscription";
+    fields += fmt::format(", before: [{}d, {}h, 0d], forget_after: {}h", pick(2, 6), pick(1, 47),
+                          pick(1, 100));
+    if (pick(0, 2) == 0) fields += fmt::format(", hold: {}h", pick(1, 20));
+    if (pick(0, 2) == 0) fields += fmt::format(", resolve: {{hold: {}h}}", pick(1, 20));
+    CAPTURE(round, fields);
+    const RandomLife life{
+        .looks = Resolution::kHour,
+        .events = 40,
+        .pace = 0.04,
+        .uneven = 1,
+        .late_max = 100,
+        .quiet_after = 400,
+        .event = [&](int) {
+          static constexpr const char* kStatus[] = {"started", "renewed", "cancelled", "expired"};
+          std::string said = fmt::format(R"("status":"{}")", kStatus[pick(0, 3)]);
+          if (pick(0, 3) > 0)
+            said += fmt::format(R"(,"ends_at":"2026-{:02}-{:02}")", pick(4, 6), pick(1, 28));
+          if (pick(0, 2) > 0) said += fmt::format(R"(,"plan":"{}")", pick(0, 1));
+          return fmt::format(R"("type":"{}","properties":{{{}}})",
+                             own && pick(0, 3) > 0 ? "booking" : "subscription", said);
+        }};
+    alerts +=
+        CompareLookers(RuleText(fields, pick(0, 1) == 0 ? "UTC" : "Europe/Berlin"), life, random);
+  }
+  CHECK(alerts > 200);
 }

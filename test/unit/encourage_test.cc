@@ -1,5 +1,5 @@
 // The encourage detector: what an engaged customer does not do yet.
-#include "one_customer.h"
+#include "deadlines.h"
 
 using namespace heartbeatd;
 
@@ -119,4 +119,48 @@ TEST_CASE("encourage: purchases that come in late show that nothing was missing"
   CHECK(customer.Take() == Lines{});
   Buy(customer, day25, R"({"category":"c"})");
   CHECK(customer.Take() == Lines{"2026-02-02T09:00:00Z r resolved corrected"});
+}
+
+TEST_CASE("encourage: deadlines miss nothing that looking at every bucket sees") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
+  size_t alerts = 0;
+  for (int round = 0; round < 200; ++round) {
+    const std::string yaml = fmt::format(
+        R"(time: {{zone: {}}}
+measures:
+  visits: {{type: [login, purchase]}}
+  money: {{type: purchase, sum: amount}}
+  items: {{type: purchase, distinct: item, resolution: 1h}}
+rules:
+  - id: r
+    detector: encourage
+    engaged: {{measure: visits, value: days, at_least: {}, within: {}d}}
+    behaviours:
+      - {{name: spend, measure: money, value: sum, at_least: {}, within: {}d}}
+      - {{name: try things, measure: items, value: distinct, at_least: {}, within: {}h}}
+    minimum: {{observed_for: {}h}}
+    hold: {}h
+)",
+        pick(0, 1) == 0 ? "UTC" : "America/Santiago", pick(1, 3), pick(2, 6), pick(1, 40),
+        pick(1, 8), pick(1, 3), pick(5, 100), pick(0, 200), pick(0, 3) * 10);
+    CAPTURE(round, yaml);
+    const RandomLife life{
+        .looks = Resolution::kHour,
+        .pace = 0.04,
+        .uneven = 1.5,
+        .late_max = 60,
+        .quiet_after = 300,
+        .event = [&](int) {
+          static constexpr const char* kTypes[] = {"login", "purchase", "purchase", "refund"};
+          return fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{}}})",
+                             kTypes[pick(0, 3)], pick(0, 30), pick(0, 3));
+        }};
+    alerts += CompareLookers(yaml, life, random);
+  }
+  CHECK(alerts > 200);
 }

@@ -3,7 +3,7 @@
 #include <random>
 #include <set>
 
-#include "one_customer.h"
+#include "deadlines.h"
 
 using namespace heartbeatd;
 
@@ -326,6 +326,42 @@ TEST_CASE("follow_up: many keys in any order of events, against a plain list") {
     customer.AdvanceTo(now);
     REQUIRE(Difference(Keyed(customer), expected) == Lines{});
     alerts += expected.size();
+  }
+  CHECK(alerts > 500);
+}
+
+TEST_CASE("follow_up: deadlines miss nothing that looking every hour sees") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
+  size_t alerts = 0;
+  for (int round = 0; round < 200; ++round) {
+    static constexpr const char* kAfter[] = {"{type: cart}", "{type: [cart, purchase]}",
+                                             "{type: purchase}"};
+    std::string fields = fmt::format(
+        "after: {}, expect: {{type: purchase}}, within: {}h, restart: {}, forget_after: {}h",
+        kAfter[pick(0, 2)], pick(1, 10), pick(0, 1) == 0, pick(1, 40));
+    if (pick(0, 2) > 0) fields += ", correlate: cart_id";
+    if (pick(0, 2) == 0) fields += fmt::format(", hold: {}h", pick(1, 5));
+    if (pick(0, 2) == 0) fields += fmt::format(", resolve: {{hold: {}h}}", pick(1, 20));
+    if (pick(0, 2) == 0) fields += fmt::format(", cooldown: {}h", pick(1, 40));
+    CAPTURE(round, fields);
+    const RandomLife life{.looks = Resolution::kHour,
+                          .pace = 0.5,
+                          .uneven = 1.5,
+                          .late_max = 12,
+                          .quiet_after = 100,
+                          .event = [&](int) {
+                            const char id = static_cast<char>('a' + pick(0, 3));
+                            const std::string type = pick(0, 1) == 0 ? "cart" : "purchase";
+                            return fmt::format(
+                                R"("type":"{}","properties":{{{}}})", type,
+                                id == 'd' ? "" : fmt::format(R"("cart_id":"{}")", id));
+                          }};
+    alerts += CompareLookers(RuleText(fields), life, random);
   }
   CHECK(alerts > 500);
 }

@@ -1,8 +1,7 @@
 // The threshold detector: a window that ends with the running bucket, below or above a number.
 #include <cmath>
-#include <random>
 
-#include "one_customer.h"
+#include "deadlines.h"
 
 using namespace heartbeatd;
 
@@ -138,7 +137,6 @@ TEST_CASE("threshold: late events and refunds correct") {
   CHECK(above.Take() == Lines{"2026-01-06T00:00:00Z r resolved corrected"});
 }
 
-// Looking only when the detector asked to be looked at must show what looking all the time shows.
 TEST_CASE("threshold: deadlines miss nothing that looking at every bucket sees") {
   const uint64_t seed = TestSeed();
   CAPTURE(seed);
@@ -170,47 +168,20 @@ TEST_CASE("threshold: deadlines miss nothing that looking at every bucket sees")
         RuleText(fields,
                  fmt::format("{{type: purchase, sum: amount, distinct: item, resolution: {}}}",
                              hourly ? "1h" : "1d"));
-    CAPTURE(round, yaml);
-    OneCustomer sparse(yaml);
-    OneCustomer dense(yaml);
-    const Resolution resolution = hourly ? Resolution::kHour : Resolution::kDay;
-    const Calendar calendar = dense.rules->calendar;
-    const auto advance_dense = [&](EventTime t) {
-      while (dense.now != EventTime::Min()) {
-        const EventTime close =
-            BucketStart(resolution, calendar, BucketOf(resolution, calendar, dense.now) + 1);
-        if (close > t) break;
-        dense.AdvanceTo(close);
-        dense.evaluator.OnRulesChanged("c42", close, close, &dense.state, &dense.alerts);
-      }
-      dense.AdvanceTo(t);
-    };
-    EventTime now = At("2026-03-20") + Hours(pick(0, 400));
-    const int64_t unit_ms = LengthOf(resolution).count();
     const bool negative_amounts = chance(0.2);
-    for (int i = 0; i < 60; ++i) {
-      now = now + Ms(static_cast<int64_t>(std::exponential_distribution<double>(0.7)(random) *
-                                          static_cast<double>(unit_ms)));
-      const EventTime at = chance(0.1) ? now - Ms(pick(0, 2 * width) * unit_ms) : now;
-      const std::string event = fmt::format(R"("type":"{}","amount":{},"properties":{{"item":{}}})",
-                                            chance(0.1) ? "refund" : "purchase",
-                                            pick(negative_amounts ? -20 : 0, 20), pick(0, 4));
-      const std::string id = fmt::format("e{}", i);
-      advance_dense(now);
-      dense.On(at, event, id);
-      dense.evaluator.OnRulesChanged("c42", dense.now, dense.now, &dense.state, &dense.alerts);
-      sparse.AdvanceTo(now);
-      sparse.On(at, event, id);
-    }
-    now = now + Ms(unit_ms * (width + 400));
-    advance_dense(now);
-    sparse.AdvanceTo(now);
-    const Lines dense_lines = dense.Take();
-    const Lines sparse_lines = sparse.Take();
-    REQUIRE(Difference(sparse_lines, dense_lines) == Lines{});
-    REQUIRE(sparse_lines == dense_lines);
-    REQUIRE(sparse.taken == dense.taken);
-    alerts += sparse_lines.size();
+    CAPTURE(round, yaml, negative_amounts);
+    const RandomLife life{.looks = hourly ? Resolution::kHour : Resolution::kDay,
+                          .pace = 0.7,
+                          .uneven = 1,
+                          .late_max = 2 * width,
+                          .quiet_after = width + 400,
+                          .event = [&](int) {
+                            return fmt::format(
+                                R"("type":"{}","amount":{},"properties":{{"item":{}}})",
+                                chance(0.1) ? "refund" : "purchase",
+                                pick(negative_amounts ? -20 : 0, 20), pick(0, 4));
+                          }};
+    alerts += CompareLookers(yaml, life, random);
   }
   CHECK(alerts > 300);
 }
