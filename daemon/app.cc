@@ -141,11 +141,15 @@ class Daemon {
                         .block_cache_bytes = memory.block_cache,
                         .memtable_bytes = memory.memtables});
     if (!database) return std::unexpected(std::move(database.error()));
+    database_ = std::move(*database);
+    if (database_->was_damaged()) {
+      spdlog::error("local state in {} was damaged: it is made anew from the changelog",
+                    directory->DatabasePath());
+    }
 
     for (int i = 0; i < c.workers; ++i) {
       kafka.worker = i;
-      if (Status made = AddWorker(kafka, *prepared, memory, *prober, **database); !made)
-        return made;
+      if (Status made = AddWorker(kafka, *prepared, memory, *prober); !made) return made;
     }
     return RunWorkers();
   }
@@ -171,7 +175,7 @@ class Daemon {
   }
 
   Status AddWorker(const KafkaOptions& kafka, const Prepared& prepared, const MemoryPlan& memory,
-                   const std::shared_ptr<Prober>& prober, Database& database) {
+                   const std::shared_ptr<Prober>& prober) {
     const DaemonConfig& c = config_.daemon;
     WorkerOptions worker{.name = fmt::format("worker {}", kafka.worker),
                          .shard = {.topics = c.input.topics,
@@ -201,7 +205,7 @@ class Daemon {
     if (!changelog) return std::unexpected(std::move(changelog.error()));
     workers_.push_back(std::make_unique<WorkerThread>(
         std::move(worker), std::move(*input), std::move(*changelog), MakeCommitter(kafka), clock_,
-        metrics_, [&database](int32_t p) { return database.OpenShard(p); }));
+        metrics_, [this](int32_t p) { return database_->OpenShard(p); }));
     return {};
   }
 
@@ -253,6 +257,7 @@ class Daemon {
       }};
   LaterClock clock_{system_clock_, settled_clock_};
   Metrics metrics_;
+  std::unique_ptr<Database> database_;  // outlives the workers' stores
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::atomic<bool> started_{false};
 };

@@ -387,6 +387,7 @@ std::string EncodeLocalMeta(const LocalMeta& meta) {
   message.set_position(meta.position);
   message.set_synced_at_ms(meta.synced_at.ms());
   message.set_cluster_id(meta.cluster_id);
+  message.set_rebuilding(meta.rebuilding);
   return message.SerializeAsString();
 }
 
@@ -399,7 +400,8 @@ Result<LocalMeta> DecodeLocalMeta(std::string_view bytes) {
   return LocalMeta{.meta = std::move(*meta),
                    .position = message.position(),
                    .synced_at = WallTime(message.synced_at_ms()),
-                   .cluster_id = message.cluster_id()};
+                   .cluster_id = message.cluster_id(),
+                   .rebuilding = message.rebuilding()};
 }
 
 std::string ChangelogKeyOf(std::string_view customer) { return "c" + std::string(customer); }

@@ -62,6 +62,7 @@ struct LocalMeta {
   int64_t position = 0;  // next changelog offset to replay
   WallTime synced_at;
   std::string cluster_id;
+  bool rebuilding = false;  // not all customers are there yet, or nobody has counted them
 };
 std::string EncodeLocalMeta(const LocalMeta& meta);
 Result<LocalMeta> DecodeLocalMeta(std::string_view bytes);

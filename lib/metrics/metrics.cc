@@ -76,6 +76,9 @@ struct Metrics::Impl {
   Family<Counter>& restored_family =
       MakeCounter("heartbeatd_restored_records_total", "Changelog records read while restoring.");
   Counter& restored = restored_family.Add({});
+  Family<Counter>& rebuilds = MakeCounter(
+      "heartbeatd_state_rebuilds_total",
+      "Shards whose local state was thrown away and read anew from the changelog, by reason.");
   Family<Gauge>& restore_remaining =
       MakeGauge("heartbeatd_restore_remaining_records",
                 "Changelog offsets that a restore still has to read, by partition.");
@@ -131,6 +134,10 @@ void Metrics::OnSave(Duration took, uint64_t customers) {
 
 void Metrics::AddRestored(uint64_t records) {
   impl_->restored.Increment(static_cast<double>(records));
+}
+
+void Metrics::OnRebuild(std::string_view reason) {
+  impl_->rebuilds.Add({{"reason", std::string(reason)}}).Increment();
 }
 
 void Metrics::SetShard(int32_t partition, const ShardView& view) {

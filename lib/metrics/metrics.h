@@ -33,6 +33,9 @@ class Metrics {
   void OnCommit(std::string_view result, Duration took, uint64_t records);
   void OnSave(Duration took, uint64_t customers);
   void AddRestored(uint64_t records);
+  // A shard's local state is thrown away and read anew from the changelog. `reason`: missing,
+  // damaged, other_cluster, other_changelog, outside_changelog, too_old.
+  void OnRebuild(std::string_view reason);
 
   struct ShardView {
     int64_t lag_messages = 0;

@@ -151,26 +151,28 @@ Status Restore::OpenLocal(Part* part) {
   if (!store) return std::unexpected(std::move(store.error()));
   part->out.store = std::move(*store);
   const Result<std::optional<std::string>> bytes = part->out.store->LocalMeta();
-  if (!bytes) return Rebuild(part, bytes.error().message);
-  if (!*bytes) return Rebuild(part, "");
+  if (!bytes) return Rebuild(part, "damaged", bytes.error().message);
+  if (!*bytes) return Rebuild(part, "missing", "");
   const Result<LocalMeta> local = DecodeLocalMeta(**bytes);
   if (!local) return std::unexpected(local.error());
   if (local->cluster_id != options_.cluster_id)
-    return Rebuild(part, "it belongs to another Kafka cluster");
+    return Rebuild(part, "other_cluster", "it belongs to another Kafka cluster");
   if (local->position < part->begin || local->position > part->end)
-    return Rebuild(part, "its position is outside the changelog");
+    return Rebuild(part, "outside_changelog", "its position is outside the changelog");
   if (clock_.Now() - local->synced_at > options_.delete_retention / 2) {
-    return Rebuild(part, "it is so old that erased customers might come back");
+    return Rebuild(part, "too_old", "it is so old that erased customers might come back");
   }
   part->out.meta = local->meta;
   part->changelog_id = local->meta.changelog_id;
   // The record before the position is the one that says which log this is.
   part->next = std::max(part->begin, local->position - 1);
   part->out.position = local->position;
+  part->rebuilding = local->rebuilding;
   return {};
 }
 
-Status Restore::Rebuild(Part* part, const std::string& why) {
+Status Restore::Rebuild(Part* part, std::string_view reason, const std::string& why) {
+  if (part->end > part->begin) metrics_.OnRebuild(reason);
   if (!why.empty())
     spdlog::warn("local state of partition {} is rebuilt from the changelog: {}",
                  part->out.partition, why);
@@ -211,7 +213,8 @@ Status Restore::OnRecord(const InputRecord& record) {
               .Context(fmt::format("changelog of partition {}", record.partition)));
     if (part->changelog_id && !part->changelog_id->empty() &&
         meta->changelog_id != *part->changelog_id) {
-      if (Status rebuilt = Rebuild(part, "it belongs to another changelog"); !rebuilt)
+      if (Status rebuilt = Rebuild(part, "other_changelog", "it belongs to another changelog");
+          !rebuilt)
         return rebuilt;
       return StartReading();
     }
@@ -253,7 +256,8 @@ Status Restore::Spill(Part* part) {
   const std::string local_meta = EncodeLocalMeta({.meta = part->out.meta,
                                                   .position = part->out.position,
                                                   .synced_at = asked_.wall,
-                                                  .cluster_id = options_.cluster_id});
+                                                  .cluster_id = options_.cluster_id,
+                                                  .rebuilding = part->rebuilding});
   batch.local_meta = local_meta;
   std::sort(batch.timers_added.begin(), batch.timers_added.end());
   Status written =
@@ -268,7 +272,8 @@ Status Restore::Finish(Part* part) {
   const bool has_local = part->changelog_id.has_value() && !part->changelog_id->empty();
   if (has_local && !part->last_meta && part->end > part->begin) {
     // A log of the same length that does not hold the record we were at is another log.
-    if (Status rebuilt = Rebuild(part, "it does not belong to this changelog"); !rebuilt)
+    if (Status rebuilt = Rebuild(part, "other_changelog", "it does not belong to this changelog");
+        !rebuilt)
       return rebuilt;
     if (part->next < part->end) return reading_ ? StartReading() : Status();
   }
@@ -286,6 +291,16 @@ Status Restore::Finish(Part* part) {
   if (!part->buffer.empty() || part->last_meta) {
     if (Status spilled = Spill(part); !spilled) return spilled;
   }
+  if (part->rebuilding && part->last_meta) {
+    const Result<Check> whole = CheckWhole(*part);
+    if (!whole) return std::unexpected(whole.error());
+    if (*whole == Check::kStartOver) {
+      start_over_ = true;
+      return {};
+    }
+    part->rebuilding = false;
+    if (Status spilled = Spill(part); !spilled) return spilled;
+  }
   part->done = true;
   return {};
 }
@@ -298,6 +313,29 @@ bool Restore::FirstDoubt(const Part& part) {
   if (!is_new && it->second == part.end) return false;
   it->second = part.end;
   return true;
+}
+
+// What was read from the changelog alone must be all that was ever committed.
+Result<Restore::Check> Restore::CheckWhole(const Part& part) {
+  constexpr size_t kChunk = 10'000;
+  uint64_t found = 0;
+  std::string last;
+  while (true) {
+    const auto chunk = part.out.store->Customers(last, kChunk);
+    if (!chunk) return std::unexpected(chunk.error());
+    found += chunk->size();
+    if (chunk->size() < kChunk) break;
+    last = chunk->back().first;
+  }
+  if (found == part.out.meta.customers) return Check::kFine;
+  if (FirstDoubt(part)) return Check::kStartOver;
+  return Fail(
+      fmt::format("{}[{}]: the changelog holds {} customers but says that there are {}: it has "
+                  "lost data (records deleted, or another cleanup.policy than compact?). "
+                  "Restore the changelog, or, to begin anew and lose all state, delete it "
+                  "and the group's offsets",
+                  options_.changelog, part.out.partition, found, part.out.meta.customers),
+      ExitCode::kBroken);
 }
 
 // The shard's record against the group's offset and the input's range.
@@ -357,6 +395,15 @@ std::vector<Restored> Restore::Take() {
   std::vector<Restored> out;
   for (Part& part : parts_) out.push_back(std::move(part.out));
   return out;
+}
+
+std::optional<int32_t> Restore::Damaged() const {
+  for (const Part& part : parts_) {
+    if (!part.out.store) continue;
+    const auto meta = part.out.store->LocalMeta();
+    if (!meta && meta.error().code == ExitCode::kBroken) return part.out.partition;
+  }
+  return {};
 }
 
 std::map<int32_t, uint64_t> Restore::Remaining() const {

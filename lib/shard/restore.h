@@ -52,10 +52,14 @@ class Restore {
           EventSource& changelog, const StoreOpener& open_store, std::vector<int32_t> partitions);
   ~Restore();
 
-  // Works for about `budget`. True: done, Take() the result. Errors are final: kBroken for lost
-  // changelog data; temporary ones (broker away) are retried inside.
+  // Works for about `budget`. True: done, Take() the result. A broker that is away is waited for
+  // inside. Error: kBroken for lost changelog data; kTemporary if another Restore may do better
+  // (the disk is full).
   Result<bool> Step(Duration budget);
   std::vector<Restored> Take();
+
+  // A partition whose local store is damaged, if that is why Step() failed.
+  [[nodiscard]] std::optional<int32_t> Damaged() const;
 
   // Changelog offsets still to read of each partition.
   [[nodiscard]] std::map<int32_t, uint64_t> Remaining() const;
@@ -64,7 +68,7 @@ class Restore {
   struct Part {
     Restored out;
     std::optional<std::string> changelog_id;  // that the local store belongs to
-    bool rebuilding = false;                  // the store was empty or has been wiped
+    bool rebuilding = false;                  // the store holds nothing or a part only
     int64_t begin = 0;                        // of the changelog
     int64_t end = 0;                          // read up to here
     int64_t next = 0;                         // to be read
@@ -84,12 +88,14 @@ class Restore {
   // False: the broker does not answer; try again.
   Result<bool> Ask();
   Status OpenLocal(Part* part);
-  Status Rebuild(Part* part, const std::string& why);
+  // `reason`: see Metrics::OnRebuild(). `why`: for the log; empty: nothing to say.
+  Status Rebuild(Part* part, std::string_view reason, const std::string& why);
   Status StartReading();
   Status OnRecord(const InputRecord& record);
   Status Spill(Part* part);
   Status Finish(Part* part);
   Result<Check> CheckInput(Part* part);
+  Result<Check> CheckWhole(const Part& part);
   bool FirstDoubt(const Part& part);
   // Forgets what was read and asks again at the next Step(). Always false: not done.
   bool StartOver();

@@ -15,6 +15,7 @@ namespace {
 
 constexpr Duration kEndCheckEvery = std::chrono::milliseconds(50);
 constexpr Duration kRestoreSlice = std::chrono::milliseconds(50);
+constexpr Duration kRestorePause = std::chrono::seconds(2);  // after one that failed
 constexpr Duration kBackoffMin = std::chrono::milliseconds(100);
 constexpr Duration kBackoffMax = std::chrono::seconds(5);
 // A producer that was fenced waits this long (one heartbeat) to see whether the member is fenced
@@ -233,7 +234,16 @@ Status Worker::StepRestore() {
                                   parts_.changelog, parts_.open_store, partitions_);
   }
   const Result<bool> done = restore_->Step(kRestoreSlice);
-  if (!done) return std::unexpected(done.error());
+  if (!done && done.error().code == ExitCode::kTemporary) {
+    spdlog::warn("{}: restoring: {}; trying again", options_.name, done.error().message);
+    restore_.reset();
+    resume_at_ = parts_.clock.Monotonic() + kRestorePause;
+    return {};
+  }
+  if (!done) {
+    const std::optional<int32_t> damaged = restore_->Damaged();
+    return damaged ? OnDamaged(*damaged, done.error()) : Status(std::unexpected(done.error()));
+  }
   if (!*done) return {};
 
   std::vector<Restored> restored = restore_->Take();
@@ -290,7 +300,11 @@ Status Worker::Process() {
     }
     if (shard == saving_) continue;
     const Result<size_t> done = shard->Step(units_max_ - units_, wall);
-    if (!done) return std::unexpected(done.error());
+    if (!done) {
+      const int32_t partition = shard->options().partition;
+      return done.error().code == ExitCode::kBroken ? OnDamaged(partition, done.error())
+                                                    : Status(std::unexpected(done.error()));
+    }
     units_ += *done;
     work_left_ = work_left_ || units_ >= units_max_;
   }
@@ -485,13 +499,15 @@ Status Worker::WriteBehind() {
   if (saving_ == nullptr) saving_ = DueForSaving();
   if (saving_ != nullptr && saving_->IsSettled()) {
     Shard* const shard = std::exchange(saving_, nullptr);
-    if (Status saved = SaveShard(shard); !saved) return PauseIntake(saved.error());
+    const int32_t partition = shard->options().partition;
+    if (Status saved = SaveShard(shard); !saved) return OnStoreFailed(partition, saved.error());
     if (intake_paused_) return ResumeIntake();
   }
   if (now - last_store_flush_ >= options_.store_flush_interval) {
     last_store_flush_ = now;
     for (const auto& [partition, shard] : shards_) {
-      if (Status flushed = FlushShard(shard.get()); !flushed) return PauseIntake(flushed.error());
+      if (Status flushed = FlushShard(shard.get()); !flushed)
+        return OnStoreFailed(partition, flushed.error());
     }
   }
   return {};
@@ -535,10 +551,37 @@ Status Worker::SaveShard(Shard* shard) {
 }
 
 Status Worker::FlushShard(Shard* shard) {
-  if (HB_FAULT_ERROR("store.flush")) return Fail("local state: flushing: I/O error");
+  if (HB_FAULT_ERROR("store.flush"))
+    return Fail("local state: flushing: I/O error", ExitCode::kTemporary);
   Status flushed = shard->FlushStore();
   HB_FAULT_POINT("store.flushed");
   return flushed;
+}
+
+Status Worker::OnStoreFailed(int32_t partition, const Error& error) {
+  if (error.code == ExitCode::kTemporary) return PauseIntake(error);
+  if (error.code == ExitCode::kBroken) return OnDamaged(partition, error);
+  return Fail(
+      fmt::format("{}; what was not written is in the changelog: start again", error.message),
+      ExitCode::kTemporary);
+}
+
+// Back to the last commit, and this shard from the changelog alone: its store is known to be
+// damaged.
+Status Worker::OnDamaged(int32_t partition, const Error& why) {
+  const Duration now = parts_.clock.Monotonic();
+  std::vector<Duration>& rebuilds = rebuilds_[partition];
+  std::erase_if(rebuilds, [&](Duration at) { return now - at > kRebuildsWithin; });
+  if (rebuilds.size() >= kRebuildsMax) {
+    return Fail(
+        fmt::format("{}: partition {}: {}. It has been rebuilt {} times within an hour: the "
+                    "disk or the memory of this machine seems to be broken",
+                    options_.name, partition, why.message, kRebuildsMax),
+        ExitCode::kBroken);
+  }
+  rebuilds.push_back(now);
+  spdlog::error("{}: partition {}: {}", options_.name, partition, why.message);
+  return Resync();
 }
 
 // What is committed but not written stays in memory; nothing new is taken until there is room

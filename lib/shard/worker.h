@@ -79,6 +79,9 @@ class Worker {
  private:
   static constexpr int kFencedMax = 3;  // within kFencedWithin: then somebody else has our name
   static constexpr Duration kFencedWithin = std::chrono::minutes(1);
+  // A shard whose local state is damaged is rebuilt so many times, then something else is wrong.
+  static constexpr size_t kRebuildsMax = 3;
+  static constexpr Duration kRebuildsWithin = std::chrono::hours(1);
   static constexpr Duration kReportEvery = std::chrono::milliseconds(250);
   static constexpr size_t kPollBatch = 2000;
   static constexpr size_t kPollIdle = 64;  // polls per round while nothing may be taken
@@ -115,6 +118,9 @@ class Worker {
   Status WriteBehind();
   Status SaveShard(Shard* shard);
   Status FlushShard(Shard* shard);
+  // What the local store's failure means for the process. `partition` of the shard.
+  Status OnStoreFailed(int32_t partition, const Error& error);
+  Status OnDamaged(int32_t partition, const Error& why);
   Status PauseIntake(const Error& why);
   Status ResumeIntake();
 
@@ -175,6 +181,7 @@ class Worker {
       committed_next_;  // next offsets by topic, as of the last commit
   Duration resume_at_{0};
   std::vector<Duration> strikes_;
+  std::map<int32_t, std::vector<Duration>> rebuilds_;
   std::map<int32_t, std::vector<std::pair<size_t, int64_t>>> poison_;
 };
 

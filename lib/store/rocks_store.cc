@@ -4,6 +4,7 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
@@ -11,6 +12,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -50,9 +52,25 @@ Timer ParseTimerKey(const rocksdb::Slice& key) {
 
 rocksdb::Slice SliceOf(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 
-std::unexpected<Error> FailFrom(const rocksdb::Status& status, std::string_view doing) {
-  const ExitCode code = status.IsCorruption() ? ExitCode::kBroken : ExitCode::kTemporary;
+// Bytes are not what was written, or a file of ours is gone.
+bool IsDamage(const rocksdb::Status& status) {
+  return status.IsCorruption() || status.IsPathNotFound();
+}
+
+// A failure to write. RocksDB gets over a full disk, but not over other errors of its background
+// work.
+ExitCode CodeOf(const rocksdb::Status& status) {
+  if (status.IsCorruption()) return ExitCode::kBroken;
+  const bool for_good = status.severity() >= rocksdb::Status::Severity::kFatalError;
+  return for_good || status.IsPathNotFound() ? ExitCode::kFailed : ExitCode::kTemporary;
+}
+
+std::unexpected<Error> FailFrom(const rocksdb::Status& status, std::string_view doing,
+                                ExitCode code) {
   return Fail(fmt::format("local state: {}: {}", doing, status.ToString()), code);
+}
+std::unexpected<Error> FailFrom(const rocksdb::Status& status, std::string_view doing) {
+  return FailFrom(status, doing, CodeOf(status));
 }
 
 rocksdb::WriteOptions WithoutLog() {
@@ -62,20 +80,49 @@ rocksdb::WriteOptions WithoutLog() {
   return options;
 }
 
-// Who may write to a shard: the newest handle.
-struct Ownership {
-  std::atomic<uint64_t> owner{0};
+using Family = std::shared_ptr<rocksdb::ColumnFamilyHandle>;
+
+// What all handles of one shard share.
+struct Shared {
+  std::atomic<uint64_t> owner{0};    // who may write: the newest handle
+  std::atomic<bool> damaged{false};  // nothing may be read or written until it is wiped
+};
+
+// Learns from RocksDB's background work whose files are damaged. Nobody else would, and RocksDB
+// itself would refuse every write, of all shards, from then on.
+class DamageListener final : public rocksdb::EventListener {
+ public:
+  void Watch(uint32_t family, std::shared_ptr<Shared> shard) {
+    const std::lock_guard lock(mutex_);
+    shards_[family] = std::move(shard);
+  }
+  void OnCompactionCompleted(rocksdb::DB* /*db*/, const rocksdb::CompactionJobInfo& job) override {
+    if (!IsDamage(job.status)) return;
+    const std::lock_guard lock(mutex_);
+    if (const auto it = shards_.find(job.cf_id); it != shards_.end()) it->second->damaged = true;
+  }
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override {
+    if (reason == rocksdb::BackgroundErrorReason::kCompaction && IsDamage(*status))
+      *status = rocksdb::Status::OK();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<uint32_t, std::shared_ptr<Shared>> shards_;  // guarded by mutex_
 };
 
 class RocksStore final : public Store {
  public:
-  RocksStore(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* family, std::string scratch_file,
-             std::shared_ptr<Ownership> ownership)
+  using Recreate = std::function<Result<Family>()>;  // an empty column family in place of this one
+
+  RocksStore(rocksdb::DB* db, Family family, std::shared_ptr<Shared> shared, Recreate recreate,
+             std::string scratch_file)
       : db_(db),
-        family_(family),
+        family_(std::move(family)),
+        shared_(std::move(shared)),
+        recreate_(std::move(recreate)),
         scratch_file_(std::move(scratch_file)),
-        ownership_(std::move(ownership)),
-        owner_(++ownership_->owner) {}
+        owner_(++shared_->owner) {}
 
   Result<std::optional<std::string>> Get(std::string_view customer) override {
     return Read(StateKey(customer));
@@ -83,6 +130,7 @@ class RocksStore final : public Store {
   Result<std::optional<std::string>> LocalMeta() override { return Read(kMetaKey); }
 
   Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) override {
+    if (shared_->damaged) return Damaged();
     std::vector<Timer> out;
     const std::string from = TimerKey(after);
     const auto it = Iterator();
@@ -90,12 +138,13 @@ class RocksStore final : public Store {
          it->Next()) {
       if (it->key() != rocksdb::Slice(from)) out.push_back(ParseTimerKey(it->key()));
     }
-    if (!it->status().ok()) return FailFrom(it->status(), "reading deadlines");
+    if (!it->status().ok()) return Unread(it->status(), "reading deadlines");
     return out;
   }
 
   Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
                                                                      size_t limit) override {
+    if (shared_->damaged) return Damaged();
     std::vector<std::pair<std::string, std::string>> out;
     const std::string from = StateKey(after);
     const auto it = Iterator();
@@ -105,32 +154,33 @@ class RocksStore final : public Store {
       out.emplace_back(std::string(it->key().data() + 1, it->key().size() - 1),
                        it->value().ToString());
     }
-    if (!it->status().ok()) return FailFrom(it->status(), "reading customers");
+    if (!it->status().ok()) return Unread(it->status(), "reading customers");
     return out;
   }
 
   Status Write(const StoreBatch& batch) override {
-    if (Status owned = CheckOwned(); !owned) return owned;
+    if (Status usable = CheckUsable(); !usable) return usable;
     rocksdb::WriteBatch writes;
     for (const StoreBatch::State& state : batch.states) {
       if (state.bytes) {
-        writes.Put(family_, StateKey(state.customer), SliceOf(*state.bytes));
+        writes.Put(family_.get(), StateKey(state.customer), SliceOf(*state.bytes));
       } else {
-        writes.Delete(family_, StateKey(state.customer));
+        writes.Delete(family_.get(), StateKey(state.customer));
       }
     }
-    for (const Timer& timer : batch.timers_removed) writes.Delete(family_, TimerKey(timer));
+    for (const Timer& timer : batch.timers_removed) writes.Delete(family_.get(), TimerKey(timer));
     for (const Timer& timer : batch.timers_added)
-      writes.Put(family_, TimerKey(timer), rocksdb::Slice());
-    writes.Put(family_, kMetaKey, SliceOf(batch.local_meta));
+      writes.Put(family_.get(), TimerKey(timer), rocksdb::Slice());
+    writes.Put(family_.get(), kMetaKey, SliceOf(batch.local_meta));
     const rocksdb::Status written = db_->Write(WithoutLog(), &writes);
     if (!written.ok()) return FailFrom(written, "writing");
     return {};
   }
 
   Status Ingest(const StoreBatch& batch) override {
-    if (Status owned = CheckOwned(); !owned) return owned;
-    rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), db_->GetOptions(family_), family_);
+    if (Status usable = CheckUsable(); !usable) return usable;
+    rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), db_->GetOptions(family_.get()),
+                                  family_.get());
     rocksdb::Status status = writer.Open(scratch_file_);
     for (const StoreBatch::State& state : batch.states) {
       if (!status.ok()) break;
@@ -146,17 +196,17 @@ class RocksStore final : public Store {
     if (!status.ok()) return FailFrom(status, "writing a sorted file");
     rocksdb::IngestExternalFileOptions options;
     options.move_files = true;
-    status = db_->IngestExternalFile(family_, {scratch_file_}, options);
+    status = db_->IngestExternalFile(family_.get(), {scratch_file_}, options);
     if (!status.ok()) return FailFrom(status, "taking in a sorted file");
     return {};
   }
 
   Status Flush() override {
-    if (Status owned = CheckOwned(); !owned) return owned;
+    if (Status usable = CheckUsable(); !usable) return usable;
     rocksdb::FlushOptions options;
     options.wait = false;
     options.allow_write_stall = true;
-    const rocksdb::Status flushed = db_->Flush(options, family_);
+    const rocksdb::Status flushed = db_->Flush(options, family_.get());
     // "Try again": writes are stalled because flushes are under way already.
     if (flushed.IsTryAgain()) return {};
     // While writes are stopped flushes are under way already, and what they leave goes with the
@@ -167,36 +217,56 @@ class RocksStore final : public Store {
 
   Status Wipe() override {
     if (Status owned = CheckOwned(); !owned) return owned;
-    rocksdb::Status status =
-        db_->DeleteRange(WithoutLog(), family_, rocksdb::Slice(), rocksdb::Slice("\xff"));
-    if (status.ok()) status = db_->Flush(rocksdb::FlushOptions(), family_);
-    if (!status.ok()) return FailFrom(status, "wiping");
+    Result<Family> fresh = recreate_();
+    if (!fresh) return std::unexpected(std::move(fresh.error()));
+    family_ = std::move(*fresh);
+    shared_->damaged = false;
     return {};
   }
 
  private:
   Result<std::optional<std::string>> Read(const std::string& key) {
+    if (shared_->damaged) return Damaged();
     std::string value;
-    const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family_, key, &value);
+    const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family_.get(), key, &value);
     if (status.IsNotFound()) return std::nullopt;
-    if (!status.ok()) return FailFrom(status, "reading");
+    if (!status.ok()) return Unread(status, "reading");
     return value;
   }
 
   std::unique_ptr<rocksdb::Iterator> Iterator() {
-    return std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(rocksdb::ReadOptions(), family_));
+    return std::unique_ptr<rocksdb::Iterator>(
+        db_->NewIterator(rocksdb::ReadOptions(), family_.get()));
+  }
+
+  static std::unexpected<Error> Damaged() {
+    return Fail("local state: its files are damaged", ExitCode::kBroken);
+  }
+
+  // A failure to read: an error of the disk may pass, damage does not.
+  std::unexpected<Error> Unread(const rocksdb::Status& status, std::string_view doing) {
+    if (!IsDamage(status)) return FailFrom(status, doing, ExitCode::kTemporary);
+    shared_->damaged = true;
+    return FailFrom(status, doing, ExitCode::kBroken);
+  }
+
+  Status CheckUsable() const {
+    if (Status owned = CheckOwned(); !owned) return owned;
+    if (shared_->damaged) return Damaged();
+    return {};
   }
 
   Status CheckOwned() const {
-    if (ownership_->owner.load() == owner_) return {};
+    if (shared_->owner.load() == owner_) return {};
     return Fail("local state: this shard has been taken over by another worker",
                 ExitCode::kTemporary);
   }
 
   rocksdb::DB* db_;
-  rocksdb::ColumnFamilyHandle* family_;
+  Family family_;
+  std::shared_ptr<Shared> shared_;
+  Recreate recreate_;
   std::string scratch_file_;
-  std::shared_ptr<Ownership> ownership_;
   uint64_t owner_;
 };
 
@@ -223,14 +293,72 @@ rocksdb::Options BaseOptions(const StoreOptions& options) {
 
 }  // namespace
 
+// Thread-safe.
 struct Database::Impl {
+  // Constant after opening.
   StoreOptions options;
   rocksdb::Options base;
+  std::shared_ptr<DamageListener> listener;
   std::unique_ptr<rocksdb::DB> db;
+  bool was_damaged = false;  // when it was opened: it is empty now
+
   std::mutex mutex;
-  std::map<std::string, rocksdb::ColumnFamilyHandle*> families;  // guarded by mutex
-  std::map<std::string, std::shared_ptr<Ownership>> ownerships;  // guarded by mutex
+  std::map<std::string, Family> families;                 // guarded by mutex
+  std::map<std::string, std::shared_ptr<Shared>> shards;  // guarded by mutex
+
+  rocksdb::Status OpenDb();
+  Family Own(rocksdb::ColumnFamilyHandle* handle) {
+    return {handle, [this](rocksdb::ColumnFamilyHandle* h) { db->DestroyColumnFamilyHandle(h); }};
+  }
+  // `mutex` is held. The shard's column family, made if it is missing.
+  Result<Family> FamilyOf(const std::string& name);
+  Result<Family> Recreate(const std::string& name);
 };
+
+rocksdb::Status Database::Impl::OpenDb() {
+  std::vector<std::string> names;
+  if (!rocksdb::DB::ListColumnFamilies(base, options.directory, &names).ok() || names.empty())
+    names = {rocksdb::kDefaultColumnFamilyName};
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (const std::string& name : names)
+    descriptors.emplace_back(name, rocksdb::ColumnFamilyOptions(base));
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* raw = nullptr;
+  rocksdb::Status opened = rocksdb::DB::Open(base, options.directory, descriptors, &handles, &raw);
+  if (!opened.ok()) return opened;
+  db.reset(raw);
+  for (rocksdb::ColumnFamilyHandle* handle : handles) families[handle->GetName()] = Own(handle);
+  return opened;
+}
+
+Result<Family> Database::Impl::FamilyOf(const std::string& name) {
+  std::shared_ptr<Shared>& shared = shards[name];
+  if (!shared) {
+    shared = std::make_shared<Shared>();
+    shared->damaged = was_damaged;
+  }
+  auto it = families.find(name);
+  if (it == families.end()) {
+    rocksdb::ColumnFamilyHandle* handle = nullptr;
+    const rocksdb::Status created =
+        db->CreateColumnFamily(rocksdb::ColumnFamilyOptions(base), name, &handle);
+    if (!created.ok()) return FailFrom(created, "adding a shard");
+    it = families.emplace(name, Own(handle)).first;
+  }
+  listener->Watch(it->second->GetID(), shared);
+  return it->second;
+}
+
+// Dropping a column family needs none of its files to be readable, and little room on the disk.
+Result<Family> Database::Impl::Recreate(const std::string& name) {
+  const std::lock_guard lock(mutex);
+  if (const auto it = families.find(name); it != families.end()) {
+    const rocksdb::Status dropped = db->DropColumnFamily(it->second.get());
+    if (!dropped.ok()) return FailFrom(dropped, "wiping");
+    families.erase(it);
+  }
+  return FamilyOf(name);
+}
 
 Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -238,9 +366,9 @@ Database::~Database() {
   for (const auto& [name, family] : impl_->families) {
     // Close() writes what is in the current memtable, but drops flushes that are ordered and have
     // not begun.
-    (void)impl_->db->Flush(rocksdb::FlushOptions(), family);
-    impl_->db->DestroyColumnFamilyHandle(family);
+    (void)impl_->db->Flush(rocksdb::FlushOptions(), family.get());
   }
+  impl_->families.clear();
   impl_->db->Close();
 }
 
@@ -248,48 +376,38 @@ Result<std::unique_ptr<Database>> Database::Open(const StoreOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   impl->base = BaseOptions(options);
-  std::error_code failure;
-  std::filesystem::create_directories(options.directory, failure);
-  if (failure) {
-    return Fail(
-        fmt::format("cannot create state directory {}: {}", options.directory, failure.message()),
-        ExitCode::kConfig);
+  impl->listener = std::make_shared<DamageListener>();
+  impl->base.listeners = {impl->listener};
+  rocksdb::Status opened;
+  for (const bool again : {false, true}) {
+    std::error_code failure;
+    if (again) std::filesystem::remove_all(options.directory, failure);
+    std::filesystem::create_directories(options.directory, failure);
+    if (failure) {
+      return Fail(
+          fmt::format("cannot create state directory {}: {}", options.directory, failure.message()),
+          ExitCode::kConfig);
+    }
+    impl->was_damaged = again;
+    opened = impl->OpenDb();
+    if (!IsDamage(opened)) break;
   }
-  std::vector<std::string> names;
-  if (!rocksdb::DB::ListColumnFamilies(impl->base, options.directory, &names).ok() ||
-      names.empty()) {
-    names = {rocksdb::kDefaultColumnFamilyName};
-  }
-  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
-  for (const std::string& name : names)
-    descriptors.emplace_back(name, rocksdb::ColumnFamilyOptions(impl->base));
-  std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  rocksdb::DB* db = nullptr;
-  const rocksdb::Status opened =
-      rocksdb::DB::Open(impl->base, options.directory, descriptors, &handles, &db);
   if (!opened.ok()) return FailFrom(opened, fmt::format("opening {}", options.directory));
-  impl->db.reset(db);
-  for (rocksdb::ColumnFamilyHandle* handle : handles) impl->families[handle->GetName()] = handle;
   return std::unique_ptr<Database>(new Database(std::move(impl)));
 }
 
 Result<std::unique_ptr<Store>> Database::OpenShard(int32_t partition) {
   const std::lock_guard lock(impl_->mutex);
   const std::string name = fmt::format("p{}", partition);
-  rocksdb::ColumnFamilyHandle*& family = impl_->families[name];
-  if (family == nullptr) {
-    const rocksdb::Status created =
-        impl_->db->CreateColumnFamily(rocksdb::ColumnFamilyOptions(impl_->base), name, &family);
-    if (!created.ok()) {
-      impl_->families.erase(name);
-      return FailFrom(created, "adding a shard");
-    }
-  }
-  std::shared_ptr<Ownership>& ownership = impl_->ownerships[name];
-  if (!ownership) ownership = std::make_shared<Ownership>();
-  const std::string scratch = fmt::format("{}/restore-{}.sst", impl_->options.directory, name);
-  return std::make_unique<RocksStore>(impl_->db.get(), family, scratch, ownership);
+  Result<Family> family = impl_->FamilyOf(name);
+  if (!family) return std::unexpected(std::move(family.error()));
+  return std::make_unique<RocksStore>(
+      impl_->db.get(), std::move(*family), impl_->shards[name],
+      [impl = impl_.get(), name] { return impl->Recreate(name); },
+      fmt::format("{}/restore-{}.sst", impl_->options.directory, name));
 }
+
+bool Database::was_damaged() const { return impl_->was_damaged; }
 
 size_t Database::MemoryBytes() const {
   uint64_t tables = 0;

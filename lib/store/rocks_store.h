@@ -24,7 +24,9 @@ struct StoreOptions {
 // Thread-safe. Must outlive the stores that it hands out.
 class Database {
  public:
-  // Opens or creates. Error: unreadable, no room, no rights; kTemporary if another process has it.
+  // Opens or creates. What is damaged beyond opening is removed and made anew; then every shard
+  // says that it is damaged, until it is wiped. Error: no room, no rights; kTemporary if another
+  // process has it.
   static Result<std::unique_ptr<Database>> Open(const StoreOptions& options);
   ~Database();
   Database(const Database&) = delete;
@@ -32,6 +34,9 @@ class Database {
 
   // The shard's store; earlier handles of the same shard refuse to write from now on.
   Result<std::unique_ptr<Store>> OpenShard(int32_t partition);
+
+  // It had to be made anew when it was opened.
+  [[nodiscard]] bool was_damaged() const;
 
   // Bytes in memtables and caches.
   [[nodiscard]] size_t MemoryBytes() const;

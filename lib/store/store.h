@@ -1,5 +1,11 @@
 // Where a shard keeps what it has committed: a cache of the changelog on this machine. One Store is
 // one shard's handle; several may share one database. Not thread-safe per handle.
+//
+// What an error's code says:
+//   kTemporary  the disk is full or has erred, or the shard was taken over: worth another try.
+//   kBroken     the bytes are damaged. Everything but Wipe() fails from then on, also of handles
+//               that are opened later: a store that is wiped can be filled again.
+//   kFailed     writing has failed for good: only a new process helps.
 #pragma once
 
 #include <cstdint>

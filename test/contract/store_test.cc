@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <random>
@@ -474,6 +475,145 @@ TEST_CASE("store on disk: a directory that cannot be made is a mistake in the co
   REQUIRE_FALSE(database);
   CHECK(database.error().code == ExitCode::kConfig);
   CHECK_THAT(database.error().message, Catch::Contains(file));
+}
+
+// Changes a byte in every 512 of a file's first half: of a table that is data, and the file can
+// still be opened.
+void Damage(const std::filesystem::path& file) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  const auto size = static_cast<std::streamoff>(std::filesystem::file_size(file));
+  for (std::streamoff at = std::min<std::streamoff>(100, size / 4); at < size / 2; at += 512) {
+    stream.seekg(at);
+    const auto byte = static_cast<char>(stream.get());
+    stream.seekp(at);
+    stream.put(static_cast<char>(byte ^ 0x10));
+  }
+}
+
+std::vector<std::filesystem::path> Files(const std::string& directory, const std::string& word) {
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    if (entry.path().filename().string().find(word) != std::string::npos)
+      found.push_back(entry.path());
+  }
+  return found;
+}
+
+// So many customers with values that no compression shortens.
+Batch Bulk(uint32_t seed, int customers) {
+  std::mt19937 random(seed);
+  Batch batch;
+  for (int i = 0; i < customers; ++i) {
+    std::string value(200, 0);
+    for (char& byte : value) byte = static_cast<char>(random());
+    batch.states.emplace_back(fmt::format("customer{:06}", i), value);
+  }
+  return batch;
+}
+
+void CheckDamaged(const Status& status) {
+  REQUIRE_FALSE(status);
+  CHECK(status.error().code == ExitCode::kBroken);
+}
+template <typename T>
+void CheckDamaged(const Result<T>& result) {
+  CheckDamaged(result ? Status() : Status(std::unexpected(result.error())));
+}
+
+TEST_CASE("store on disk: damaged files are noticed, and a wiped shard is as good as new") {
+  TempDir directory;
+  {
+    const auto database = OpenDatabase(directory.path());
+    Write(*OpenShard(*database, 0), Bulk(1, 5000));
+  }
+  for (const auto& file : Files(directory.path(), ".sst")) Damage(file);
+  {
+    const auto database = OpenDatabase(directory.path());
+    CHECK_FALSE(database->was_damaged());
+    const auto healthy = OpenShard(*database, 1);
+    Write(*healthy, {.states = {{"c", "1"}}});
+    const auto found_by_reading = OpenShard(*database, 0);
+    CheckDamaged(found_by_reading->Customers("", 1'000'000));
+    // From now on all of it, whoever asks.
+    const auto store = OpenShard(*database, 0);
+    CheckDamaged(store->LocalMeta());
+    CheckDamaged(store->Get("nobody"));
+    CheckDamaged(store->Timers({EventTime::Min(), ""}, 1));
+    CheckDamaged(store->Write(Of({.states = {{"c", "2"}}})));
+    CheckDamaged(store->Ingest(Of({.states = {{"c", "2"}}})));
+    CheckDamaged(store->Flush());
+    REQUIRE(store->Wipe());
+    CHECK_FALSE(Meta(*store));
+    REQUIRE(store->Ingest(Of(Bulk(2, 5000))));
+    CHECK(Customers(*store, "", 1'000'000).size() == 5000);
+    CHECK(Get(*healthy, "c") == "1");
+  }
+  const auto database = OpenDatabase(directory.path());
+  CHECK(Customers(*OpenShard(*database, 0), "", 1'000'000).size() == 5000);
+  CHECK(Get(*OpenShard(*database, 1), "c") == "1");
+}
+
+TEST_CASE("store on disk: damage that a compaction finds stops its shard alone") {
+  TempDir directory;
+  const auto database = OpenDatabase(directory.path());
+  const auto healthy = OpenShard(*database, 1);
+  auto store = OpenShard(*database, 0);
+  const auto is_found = [&] {
+    const Result<std::optional<std::string>> meta = store->LocalMeta();
+    return !meta && meta.error().code == ExitCode::kBroken;
+  };
+  std::set<std::filesystem::path> seen;
+  for (uint32_t round = 0; round < 1000 && !is_found(); ++round) {
+    // Nothing of it is ever read here: only RocksDB itself does.
+    for (const Status& done : {store->Write(Of(Bulk(round, 500))), store->Flush()}) {
+      if (!done) CheckDamaged(done);
+    }
+    for (const auto& file : Files(directory.path(), ".sst")) {
+      if (seen.insert(file).second) Damage(file);
+    }
+  }
+  REQUIRE(is_found());
+  Write(*healthy, {.states = {{"c", "1"}}});
+  REQUIRE(store->Wipe());
+  for (uint32_t round = 0; round < 20; ++round) {
+    Write(*store, Bulk(round, 500));
+    REQUIRE(store->Flush());
+  }
+  CHECK(Customers(*store).size() == 500);
+}
+
+TEST_CASE("store on disk: a database that cannot be opened is made anew, and says so") {
+  const char* const missing_or_damaged =
+      GENERATE("MANIFEST", "CURRENT", "gone: CURRENT", "gone: .sst");
+  TempDir directory;
+  {
+    const auto database = OpenDatabase(directory.path());
+    for (const int32_t partition : {0, 1}) Write(*OpenShard(*database, partition), Bulk(1, 100));
+  }
+  const std::string what = missing_or_damaged;
+  INFO(what);
+  const bool gone = what.starts_with("gone: ");
+  const auto files = Files(directory.path(), gone ? what.substr(6) : what);
+  REQUIRE_FALSE(files.empty());
+  for (const auto& file : files) {
+    if (gone) {
+      std::filesystem::remove(file);
+    } else {
+      Damage(file);
+    }
+  }
+  {
+    const auto database = OpenDatabase(directory.path());
+    CHECK(database->was_damaged());
+    const auto store = OpenShard(*database, 0);
+    CheckDamaged(store->LocalMeta());
+    REQUIRE(store->Wipe());
+    Write(*store, {.states = {{"c", "1"}}});
+    CheckDamaged(OpenShard(*database, 1)->LocalMeta());  // each by itself
+  }
+  const auto database = OpenDatabase(directory.path());
+  CHECK_FALSE(database->was_damaged());
+  CHECK(Customers(*OpenShard(*database, 0)) == Pairs{{"c", "1"}});
 }
 
 TEST_CASE("store on disk: shards of one database may be written from several threads") {
