@@ -5,6 +5,7 @@ import pathlib
 
 import comparison
 import daemon
+import events
 import processes
 import verifier
 import yaml
@@ -130,9 +131,22 @@ class App:
         daemon.backtest([self.watch, path], history.path, out, history.until)
         return [json.loads(line) for line in out.read_text().splitlines()]
 
-    def compare(self, history):
-        """What a subscriber has seen against the backtest of the history: (the backtest's alerts, comparison.Comparison)."""
-        expected = self.backtest(history)
+    def logged(self, until, name="logged"):
+        """What stands on the input topic now, in the order of the log: a history for each partition, in files of that name."""
+        rows = [[] for _ in range(PARTITIONS)]
+        for message in self.kit.dump(self.inputs[0]):
+            rows[message["partition"]].append(message["value"] + "\n")
+        histories = []
+        for partition, lines in enumerate(rows):
+            path = self.folder / f"{name}-{partition}.jsonl"
+            path.write_text("".join(lines))
+            histories.append(events.History(path, len(lines), until))
+        return histories
+
+    def compare(self, *histories):
+        """What a subscriber has seen against the backtests of the histories, of which each is one partition's, or the only
+        one is sorted by time: (the backtests' alerts, comparison.Comparison)."""
+        expected = [alert for history in histories for alert in self.backtest(history)]
         return expected, comparison.compare(self.topic_alerts(), expected)
 
     def topic_alerts(self):

@@ -57,6 +57,24 @@ def write(path, rows, until):
     return History(path, len(rows), until if isinstance(until, str) else rfc3339(until))
 
 
+def joined(first, second):
+    """Both, one after the other, in the place of the first."""
+    path = first.path.with_stem(first.path.stem + "+")
+    path.write_text(first.path.read_text() + second.path.read_text())
+    return History(path, first.count + second.count, second.until)
+
+
+def read(history):
+    """Its events as dictionaries."""
+    return [json.loads(line) for line in history.path.read_text().splitlines()]
+
+
+def generated(path, kit, count, customers, seed=1):
+    """The benchmark's load: many customers with few events each."""
+    kit.generate(path, count, customers, seed=seed)
+    return History(path, count, "2026-02-15T00:00:00Z")
+
+
 def part_of_demo(path, random_source, share=0.1, forgotten=("purchase", "login")):
     """All logins and that share of the buyers; some events come twice, some purchases are given back, and after some
     events of the types `forgotten` the customer wants to be forgotten, and may come again."""

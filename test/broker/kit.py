@@ -44,6 +44,10 @@ class Kit:
         """The partitions begin later, as after retention: all but the newest `keep` offsets of each are gone."""
         self.run("delete-records", topic, "--keep", keep)
 
+    def reset_offsets(self, group, topic, to):
+        """`to`: begin, end or nothing. KitError while the group has members."""
+        self.run("reset-offsets", group, topic, "--to", to)
+
     def config(self, topic):
         """The topic's whole configuration, defaults included."""
         return json.loads(self.run("config", topic))
@@ -57,6 +61,10 @@ class Kit:
         extra = [] if limit is None else ["--limit", limit]
         extra += [f"--route={kind}={target}" for kind, target in (route or {}).items()]
         return json.loads(self.run("feed", file, "--topic", topic, "--rate", rate, "--skip", skip, *extra, seconds=600))
+
+    def generate(self, file, events, customers, days=180, seed=1):
+        """The benchmark's load as JSON lines."""
+        self.run("generate", "--file", file, "--events", events, "--customers", customers, "--days", days, "--seed", seed)
 
     def tick(self, timestamp, *topics):
         self.run("tick", "--timestamp", timestamp, *topics)

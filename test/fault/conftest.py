@@ -42,9 +42,9 @@ class Row:
         print(text)
         self.entry.figures.append(text)
 
-    def judge(self, app, history, least=judgement.ALERTS_MIN):
+    def judge(self, app, *histories, least=judgement.ALERTS_MIN):
         """0 missing, 0 twice, 0 extra, of at least so many; counted whether right or not. Returns the verdict."""
-        verdict = judgement.judge(app, history)
+        verdict = judgement.judge(app, *histories)
         for name in ("events", "alerts", "missing", "twice", "extra"):
             setattr(self.entry, name, getattr(self.entry, name) + getattr(verdict, name))
         assert verdict.right, "the alerts on the topic are not those of the backtest:\n" + "\n".join(verdict.lines)

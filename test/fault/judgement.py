@@ -21,9 +21,9 @@ class Verdict:
         return not self.lines
 
 
-def judge(app, history):
-    """The read_committed alerts of `app`, all of whose input is consumed, against a backtest of `history`: its input in the
+def judge(app, *histories):
+    """The read_committed alerts of `app`, all of whose input is consumed, against backtests of `histories`: its input in the
     order of the log."""
-    expected, found = app.compare(history)
-    return Verdict(events=history.count, alerts=len(expected), missing=len(found.missing), twice=len(found.twice),
+    expected, found = app.compare(*histories)
+    return Verdict(events=sum(history.count for history in histories), alerts=len(expected), missing=len(found.missing), twice=len(found.twice),
                    extra=len(found.extra), other=len(found.other), lines=found.lines())

@@ -1,4 +1,4 @@
-// Topics as an operator treats them: deleted, emptied, looked at.
+// Topics and groups as an operator treats them: deleted, emptied, moved, looked at.
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -88,6 +88,65 @@ void DeleteRecords(const DeleteRecordsOptions& options) {
     std::printf("{\"topic\":\"%s\",\"partition\":%d,\"begin\":%ld}\n", one.topic, one.partition,
                 one.offset);
   }
+}
+
+namespace {
+
+// Of each partition: an error of any of them ends the process.
+void CheckGroup(const rd_kafka_group_result_t* result, const std::string& doing) {
+  if (const rd_kafka_error_t* const error = rd_kafka_group_result_error(result)) {
+    Die(doing + ": " + rd_kafka_error_string(error));
+  }
+  const rd_kafka_topic_partition_list_t* const partitions =
+      rd_kafka_group_result_partitions(result);
+  for (int i = 0; partitions != nullptr && i < partitions->cnt; ++i) {
+    if (partitions->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+      Die(doing + ": " + rd_kafka_err2str(partitions->elems[i].err));
+  }
+}
+
+void ForgetOffsets(rd_kafka_t* client, const std::string& group,
+                   const rd_kafka_topic_partition_list_t* of) {
+  const std::string doing = "deleting the offsets of group " + group;
+  const std::unique_ptr<rd_kafka_DeleteConsumerGroupOffsets_t,
+                        Destroyer<rd_kafka_DeleteConsumerGroupOffsets_destroy>>
+      order(rd_kafka_DeleteConsumerGroupOffsets_new(group.c_str(), of));
+  std::array<rd_kafka_DeleteConsumerGroupOffsets_t*, 1> orders{order.get()};
+  const Queue queue(rd_kafka_queue_new(client));
+  rd_kafka_DeleteConsumerGroupOffsets(client, orders.data(), orders.size(), nullptr, queue.get());
+  const Event event = Answer(queue, doing);
+  size_t count = 0;
+  CheckGroup(rd_kafka_DeleteConsumerGroupOffsets_result_groups(
+                 rd_kafka_event_DeleteConsumerGroupOffsets_result(event.get()), &count)[0],
+             doing);
+}
+
+void SetOffsets(rd_kafka_t* client, const std::string& group,
+                const rd_kafka_topic_partition_list_t* to) {
+  const std::string doing = "setting the offsets of group " + group;
+  const std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t,
+                        Destroyer<rd_kafka_AlterConsumerGroupOffsets_destroy>>
+      order(rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), to));
+  std::array<rd_kafka_AlterConsumerGroupOffsets_t*, 1> orders{order.get()};
+  const Queue queue(rd_kafka_queue_new(client));
+  rd_kafka_AlterConsumerGroupOffsets(client, orders.data(), orders.size(), nullptr, queue.get());
+  const Event event = Answer(queue, doing);
+  size_t count = 0;
+  CheckGroup(rd_kafka_AlterConsumerGroupOffsets_result_groups(
+                 rd_kafka_event_AlterConsumerGroupOffsets_result(event.get()), &count)[0],
+             doing);
+}
+
+}  // namespace
+
+void ResetOffsets(const ResetOffsetsOptions& options) {
+  const Handle client = NewConsumer(options.connection, {{"isolation.level", "read_uncommitted"}});
+  Partitions partitions = AllPartitions(client.get(), {options.topic});
+  if (options.to == ResetTo::kNothing)
+    return ForgetOffsets(client.get(), options.group, partitions.get());
+  partitions = Edges(client.get(), partitions.get(),
+                     options.to == ResetTo::kBegin ? Edge::kBegin : Edge::kEnd);
+  SetOffsets(client.get(), options.group, partitions.get());
 }
 
 void Config(const ConfigOptions& options) {

@@ -97,6 +97,18 @@ struct DeleteRecordsOptions {
 // What retention does with time: the partitions begin later, and the offsets stay.
 void DeleteRecords(const DeleteRecordsOptions& options);
 
+enum class ResetTo { kBegin, kEnd, kNothing };
+
+struct ResetOffsetsOptions {
+  Connection connection;
+  std::string group;
+  std::string topic;
+  ResetTo to = ResetTo::kBegin;
+};
+// Moves what a group has committed of a topic to its begin or end, or deletes it. The group must
+// have no members.
+void ResetOffsets(const ResetOffsetsOptions& options);
+
 struct DeleteTopicsOptions {
   Connection connection;
   std::vector<std::string> topics;
@@ -114,6 +126,7 @@ void Config(const ConfigOptions& options);
 struct GenerateOptions {
   Connection connection;
   std::string topic;
+  std::string file;  // JSON lines into this file, and nothing to the topic
   int64_t events = 2'000'000;
   int64_t customers = 200'000;
   int days = 180;

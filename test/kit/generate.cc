@@ -1,6 +1,8 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <memory>
+#include <optional>
 
 #include "commands.h"
 #include "text.h"
@@ -82,15 +84,54 @@ std::string_view FormatEvent(std::array<char, 512>& out, int64_t index, const ch
   return {out.data(), static_cast<size_t>(size)};
 }
 
+// Where the events go: to the topic, or, if there is a file, into that.
+class Sink {
+ public:
+  explicit Sink(const GenerateOptions& options) : topic_(options.topic) {
+    if (!options.file.empty()) {
+      file_.reset(std::fopen(options.file.c_str(), "w"));
+      if (!file_) Die("cannot write " + options.file);
+      return;
+    }
+    producer_.emplace(options.connection, std::map<std::string, std::string>{
+                                              {"compression.type", "lz4"},
+                                              {"linger.ms", "50"},
+                                              {"batch.size", "1000000"},
+                                              {"batch.num.messages", "100000"},
+                                              {"queue.buffering.max.messages", "1000000"},
+                                              {"queue.buffering.max.kbytes", "524288"}});
+  }
+
+  void Put(const char* customer, std::string_view event) {
+    if (producer_) {
+      producer_->Send(topic_, RD_KAFKA_PARTITION_UA, customer, event);
+      producer_->Poll(0);
+    } else {
+      std::fwrite(event.data(), 1, event.size(), file_.get());
+      std::fputc('\n', file_.get());
+    }
+  }
+  void Finish() {
+    if (producer_) {
+      producer_->Flush();
+    } else if (std::fclose(file_.release()) != 0) {
+      Die("cannot write all of the file: is the disk full?");
+    }
+  }
+
+ private:
+  struct Closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  const std::string& topic_;
+  std::optional<Producer> producer_;
+  std::unique_ptr<std::FILE, Closer> file_;
+};
+
 }  // namespace
 
 void Generate(const GenerateOptions& options) {
-  Producer producer(options.connection, {{"compression.type", "lz4"},
-                                         {"linger.ms", "50"},
-                                         {"batch.size", "1000000"},
-                                         {"batch.num.messages", "100000"},
-                                         {"queue.buffering.max.messages", "1000000"},
-                                         {"queue.buffering.max.kbytes", "524288"}});
+  Sink sink(options);
   Random random(options.seed);
   const Population population(options.customers, options.seed);
   const int64_t span_ms = options.days * kDayMs;
@@ -104,11 +145,10 @@ void Generate(const GenerateOptions& options) {
     std::snprintf(customer.data(), customer.size(), "c%07ld", population.Draw(random, elapsed));
     std::array<char, 512> buffer{};
     const std::string_view event = FormatEvent(buffer, i, customer.data(), time_ms, random);
-    producer.Send(options.topic, RD_KAFKA_PARTITION_UA, customer.data(), event);
-    producer.Poll(0);
+    sink.Put(customer.data(), event);
     bytes += static_cast<int64_t>(event.size());
   }
-  producer.Flush();
+  sink.Finish();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::printf(

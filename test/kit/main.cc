@@ -35,6 +35,7 @@ class CommandLine {
     AddCreateTopics();
     AddDeleteTopics();
     AddDeleteRecords();
+    AddResetOffsets();
     AddConfig();
     AddFeed();
     AddSend();
@@ -95,6 +96,20 @@ class CommandLine {
     verb->add_option("topic", delete_records_.topic)->required();
     verb->add_option("--keep", delete_records_.keep, "that many newest offsets of each partition")
         ->capture_default_str();
+  }
+
+  void AddResetOffsets() {
+    CLI::App* verb =
+        Verb("reset-offsets", "move or delete a group's committed offsets of a topic", [this] {
+          reset_offsets_.connection = connection_;
+          ResetOffsets(reset_offsets_);
+        });
+    verb->add_option("group", reset_offsets_.group)->required();
+    verb->add_option("topic", reset_offsets_.topic)->required();
+    verb->add_option("--to", reset_offsets_.to, "begin, end or nothing")
+        ->required()
+        ->transform(CLI::CheckedTransformer(std::map<std::string, ResetTo>{
+            {"begin", ResetTo::kBegin}, {"end", ResetTo::kEnd}, {"nothing", ResetTo::kNothing}}));
   }
 
   void AddConfig() {
@@ -189,7 +204,9 @@ class CommandLine {
       generate_.connection = connection_;
       Generate(generate_);
     });
-    verb->add_option("topic", generate_.topic)->required();
+    CLI::Option* topic = verb->add_option("topic", generate_.topic);
+    verb->add_option("--file", generate_.file, "write JSON lines into it instead of to a topic")
+        ->excludes(topic);
     verb->add_option("--events", generate_.events)
         ->capture_default_str()
         ->check(CLI::PositiveNumber);
@@ -221,6 +238,7 @@ class CommandLine {
   CreateTopicsOptions create_;
   DeleteTopicsOptions delete_topics_;
   DeleteRecordsOptions delete_records_;
+  ResetOffsetsOptions reset_offsets_;
   ConfigOptions config_;
   FeedOptions feed_;
   SendOptions send_;
