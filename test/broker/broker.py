@@ -7,6 +7,7 @@
 
 As a module:  with Broker(directory) as broker: ... broker.address ...
 and for faults: broker.kill(), broker.freeze(), broker.thaw(), broker.restart() (same ports, same data).
+Several that replicate: with Cluster(directory) as cluster: ... cluster.address, cluster.brokers[1].kill() ...
 """
 import argparse
 import base64
@@ -59,6 +60,8 @@ PROPERTIES = {
     # A killed broker may come back at once: its old registration must not hold the place for nine seconds.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
+    # Compaction, where it is due, within seconds.
+    "log.cleaner.backoff.ms": "500",
     # A developer's broker may stand for weeks: nothing goes with age.
     "log.retention.ms": "-1",
 }
@@ -75,11 +78,13 @@ class Broker:
     holds server.properties, broker.log, broker.json (pid and ports) and data/; the caller owns it.
     """
 
-    def __init__(self, directory, port=0, profile="test", keep=False, properties=None):
+    def __init__(self, directory, port=0, profile="test", keep=False, properties=None, cluster_id=None):
+        """`properties` override those above; `cluster_id`: of a new data folder, by default one of its own."""
         self.directory = pathlib.Path(directory).resolve()
         self.profile = profile
         self.keep = keep
         self.properties = dict(properties or {})
+        self.cluster_id = cluster_id or new_cluster_id()
         self.pid = None
         self._process = None
         self._mark = str(self.directory / "server.properties")  # tells our process from any other
@@ -111,8 +116,12 @@ class Broker:
 
     def start(self):
         """Formats the data folder if it is new, starts the process, waits until it answers. Idempotent."""
-        if self.running:
-            return
+        if not self.running:
+            self.launch()
+            self.wait_answers()
+
+    def launch(self):
+        """The first half of start(): does not wait."""
         self.directory.mkdir(parents=True, exist_ok=True)
         configuration = self._write_configuration()
         if not (self.directory / "data" / "meta.properties").exists():
@@ -124,6 +133,8 @@ class Broker:
                 preexec_fn=None if self.keep else processes.die_with_parent())
         self.pid = self._process.pid
         self._write_state()
+
+    def wait_answers(self):
         if not processes.wait_until(lambda: self._process.poll() is not None or self.answers(), START_SECONDS_MAX, 0.05):
             self.kill()
             raise BrokerError(f"the broker did not answer within {START_SECONDS_MAX} s: see {self.log}")
@@ -195,11 +206,8 @@ class Broker:
         return path
 
     def _format(self, configuration):
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        if cluster.startswith("-"):  # the tool would take it for an option
-            cluster = "A" + cluster[1:]
-        done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(configuration)),
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=START_SECONDS_MAX)
+        command = self._java("kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(configuration))
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=START_SECONDS_MAX)
         if done.returncode:
             raise BrokerError(f"formatting {self.directory / 'data'} failed:\n{done.stdout.strip()}")
 
@@ -208,6 +216,48 @@ class Broker:
         temporary = self._state_file.with_suffix(".tmp")
         temporary.write_text(json.dumps(state))
         temporary.replace(self._state_file)
+
+
+class Cluster:
+    """Brokers with ids from 1 on, each a controller too. Topics have a replica on every broker, and a record is
+    acknowledged once all but one have it. Not thread-safe."""
+
+    def __init__(self, directory, size=3):
+        cluster_id = new_cluster_id()
+        self.brokers = {number: Broker(pathlib.Path(directory) / str(number), cluster_id=cluster_id)
+                        for number in range(1, size + 1)}
+        voters = ",".join(f"{number}@127.0.0.1:{broker.controller_port}" for number, broker in self.brokers.items())
+        replicated = {
+            "controller.quorum.voters": voters,
+            "default.replication.factor": size,
+            "min.insync.replicas": size - 1,
+            "offsets.topic.replication.factor": size,
+            "transaction.state.log.replication.factor": size,
+            "transaction.state.log.min.isr": size - 1,
+        }
+        for number, broker in self.brokers.items():
+            broker.properties.update(replicated, **{"node.id": number})
+
+    def __enter__(self):
+        # None answers before a majority is there.
+        for broker in self.brokers.values():
+            broker.launch()
+        for broker in self.brokers.values():
+            broker.wait_answers()
+        return self
+
+    def __exit__(self, *_):
+        for broker in self.brokers.values():
+            broker.kill()
+
+    @property
+    def address(self):
+        return ",".join(broker.address for broker in self.brokers.values())
+
+
+def new_cluster_id():
+    made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return "A" + made[1:] if made.startswith("-") else made  # the tool would take it for an option
 
 
 def port_is_free(port):
