@@ -14,13 +14,15 @@ class KitError(Exception):
 class Kit:
     """The kit against one broker. Calls wait for the end and raise KitError; open() does not wait."""
 
-    def __init__(self, brokers):
+    def __init__(self, brokers, properties=None):
+        """`properties`: librdkafka's."""
         if not BINARY.exists():
             raise KitError(f"{BINARY} is missing: run ./dev build")
         self.brokers = brokers
+        self.properties = [f"-X{name}={value}" for name, value in (properties or {}).items()]
 
     def command(self, *arguments):
-        return [str(BINARY), "--brokers", self.brokers, *map(str, arguments)]
+        return [str(BINARY), "--brokers", self.brokers, *self.properties, *map(str, arguments)]
 
     def open(self, *arguments, **popen):
         """A running kit whose standard output can be read by lines. It dies with the thread that opened it."""

@@ -110,17 +110,22 @@ def coordinator(address, name, kind):
     return reply.take("i")
 
 
-def leaders(address, topic):
-    """The ids of the brokers that lead the topic's partitions, by partition."""
+@dataclasses.dataclass
+class Partition:
+    leader: int  # the broker's id; -1: none
+    in_sync: list  # ids
+
+
+def partitions(address, topic):
+    """Of a topic, by number."""
     reply = ask(address, METADATA, 1, struct.pack(">i", 1) + text(topic))
     reply.items(lambda: (reply.take("i"), reply.text(), reply.take("i"), reply.text()))  # brokers
     reply.take("i")  # controller
 
     def partition():
-        error, number, leader = reply.take("h"), reply.take("i"), reply.take("i")
-        for _ in ("replicas", "in sync"):
-            reply.items(lambda: reply.take("i"))
-        return number, leader if not error else None
+        _, number, leader = reply.take("h"), reply.take("i"), reply.take("i")
+        reply.items(lambda: reply.take("i"))  # replicas
+        return number, Partition(leader, reply.items(lambda: reply.take("i")))
 
     def one():
         error = reply.take("h")
