@@ -136,10 +136,11 @@ class Daemon {
     Result<std::shared_ptr<Prober>> prober = Prober::Make(kafka, settled_clock_);
     if (!prober) return std::unexpected(std::move(prober.error()));
     const MemoryPlan memory(c.memory_bytes, static_cast<size_t>(c.workers));
-    Result<std::unique_ptr<Database>> database =
-        Database::Open({.directory = directory->DatabasePath(),
-                        .block_cache_bytes = memory.block_cache,
-                        .memtable_bytes = memory.memtables});
+    Result<std::unique_ptr<Database>> database = Database::Open(
+        {.directory = directory->DatabasePath(),
+         .block_cache_bytes = memory.block_cache,
+         .memtable_bytes = memory.memtables,
+         .log = [](const std::string& line) { spdlog::debug("RocksDB: {}", line); }});
     if (!database) return std::unexpected(std::move(database.error()));
     database_ = std::move(*database);
     if (database_->was_damaged()) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
@@ -10,7 +11,10 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_buffer_manager.h>
 
+#include <array>
 #include <atomic>
+#include <cstdarg>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -270,14 +274,31 @@ class RocksStore final : public Store {
   uint64_t owner_;
 };
 
+// RocksDB's log goes to ours, never to a file of its own: that one would be on the disk that may be
+// full, and RocksDB (7.8, with assertions) aborts when it cannot write a second line there.
+class LogForwarder final : public rocksdb::Logger {
+ public:
+  explicit LogForwarder(std::function<void(const std::string&)> log)
+      : Logger(rocksdb::WARN_LEVEL), log_(std::move(log)) {}
+  using Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    if (!log_) return;
+    std::array<char, 1024> line{};
+    std::vsnprintf(line.data(), line.size(), format, arguments);
+    log_(line.data());
+  }
+
+ private:
+  std::function<void(const std::string&)> log_;
+};
+
 rocksdb::Options BaseOptions(const StoreOptions& options) {
   rocksdb::Options out;
   out.create_if_missing = true;
   out.max_open_files = 256;
   out.max_background_jobs = 2;
-  out.keep_log_file_num = 2;
   out.stats_dump_period_sec = 0;
-  out.info_log_level = rocksdb::WARN_LEVEL;
+  out.info_log = std::make_shared<LogForwarder>(options.log);
   out.compression = rocksdb::kLZ4Compression;
   out.write_buffer_size = std::max<size_t>(4u << 20, options.memtable_bytes / 4);
   rocksdb::BlockBasedTableOptions table;

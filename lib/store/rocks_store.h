@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@ struct StoreOptions {
   std::string directory;
   size_t block_cache_bytes = 64u << 20;
   size_t memtable_bytes = 64u << 20;  // of all shards together
+  // Takes RocksDB's own warnings, on any thread; absent: nobody does.
+  std::function<void(const std::string&)> log;
 };
 
 // Thread-safe. Must outlive the stores that it hands out.
