@@ -101,11 +101,11 @@ class App:
         path.write_text(yaml.safe_dump(merge(merge(self.sections, own), sections)))
         return path, http
 
-    def process(self, label="a", arguments=(), binary=None, environment=None, **sections):
+    def process(self, label="a", arguments=(), binary=None, environment=None, prefix=(), **sections):
         """A process that is not started yet; each label has a state directory and a log of its own."""
         path, http = self.configure(label, **sections)
         made = daemon.Daemon([self.watch, path], http, self.folder / f"{label}.log", arguments=arguments, binary=binary,
-                             environment=environment)
+                             environment=environment, prefix=prefix)
         self.daemons.append(made)
         return made
 

@@ -24,9 +24,9 @@ class DaemonError(Exception):
 class Daemon:
     """`heartbeatd run`. Not thread-safe. Unless `keep` is set it dies with the thread that called start()."""
 
-    def __init__(self, configurations, http, log, keep=False, arguments=(), binary=None, environment=None):
+    def __init__(self, configurations, http, log, keep=False, arguments=(), binary=None, environment=None, prefix=()):
         """`configurations`: paths; `http`: host:port as configured; `log`: a path, appended to; `arguments`: more of them;
-        `binary`: default BINARY; `environment`: on top of ours."""
+        `binary`: default BINARY; `environment`: on top of ours; `prefix`: a command that becomes ours, as nsenter does."""
         self.binary = binary or BINARY
         if not self.binary.exists():
             raise DaemonError(f"{self.binary} is missing: run ./dev build")
@@ -36,6 +36,7 @@ class Daemon:
         self.keep = keep
         self.arguments = list(arguments)
         self.environment = dict(environment or {})
+        self.prefix = list(prefix)
         self.process = None
 
     def __enter__(self):
@@ -51,7 +52,8 @@ class Daemon:
         return self.process.pid
 
     def start(self, wait_ready=True):
-        command = [str(self.binary), "run"] + [part for path in self.configurations for part in ("--config", path)] + self.arguments
+        command = [*self.prefix, str(self.binary), "run",
+                   *(part for path in self.configurations for part in ("--config", path)), *self.arguments]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                                             env={**os.environ, **self.environment},
