@@ -141,7 +141,8 @@ Status CustomerTable::Save(std::string_view local_meta) {
   std::sort(batch.timers_added.begin(), batch.timers_added.end());
   batch.local_meta = local_meta;
   // After a failure everything is still in place for the next attempt.
-  if (HB_FAULT_ERROR("store.write")) return Fail("local state: writing: I/O error", ExitCode::kTemporary);
+  if (HB_FAULT_ERROR("store.write"))
+    return Fail("local state: writing: I/O error", ExitCode::kTemporary);
   if (Status written = store_.Write(batch); !written) return written;
   dropped_timers_.clear();
   for (Customer* customer : unsaved_) {

@@ -37,7 +37,7 @@ def test_disk_full(new_app, row, disk):
     app.create_inputs()
     daemon = app.process(prefix=disk.prefix, state={"directory": str(disk.folder / "state")})
     daemon.start()
-    stream = streams.Stream(app, history, rate=RATE, part=RATE)
+    stream = streams.Stream(app, history, rate=RATE)
     stream.until("tables on the disk", lambda: disk.files("state/rocksdb/*.sst"))
 
     def taken():

@@ -57,7 +57,7 @@ def test_found_while_running(new_app, row):
     history = events.generated(app.folder / "history.jsonl", app.kit, count=300_000, customers=50_000)
     app.create_inputs()
     daemon = app.start()
-    stream = streams.Stream(app, history, rate=RATE, part=RATE)
+    stream = streams.Stream(app, history, rate=RATE)
 
     def ends():
         stream.until("the end of the process", lambda: daemon.exit_code() is not None, NOTICED_SECONDS_MAX)
