@@ -51,8 +51,8 @@ class Reader {
 
   DaemonConfig Run() {
     MapReader top(&config_, "the configuration", findings_);
-    for (const std::string_view key :
-         {"preset", "currency", "dedupe", "lifecycle", "measures", "rules", "rule_files"})
+    for (const std::string_view key : {"preset", "currency", "dedupe", "lifecycle", "value_tiers",
+                                       "measures", "rules", "rule_files"})
       top.Has(key);
     out_.app = top.Text("app", out_.app);
     out_.instance = top.Text("instance");

@@ -21,12 +21,13 @@ void Close(Episode* episode) {
   episode->evidence.clear();
 }
 
-// Somebody whom `where` leaves out crosses. Of a condition nothing need be remembered: it is judged
-// again when the customer matches. A change is over by then, and must not be told as news.
+// Somebody whom `where` leaves out crosses: waits to match. A change is over by then, and must not
+// be told as news.
 Decision Pass(const Verdict& verdict, Episode* episode) {
   Close(episode);
+  episode->phase = Phase::kWaiting;
+  episode->value = verdict.value;
   if (verdict.instant) {
-    episode->phase = Phase::kWaiting;
     episode->instant = episode->muted = true;
     episode->starts_at = verdict.since;
   }

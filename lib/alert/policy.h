@@ -8,7 +8,8 @@
 //           '----------> waiting --- cool-down over, still true --> as a new crossing
 //
 // A pending episode stays so while a rule of `inhibited_by` fires. A crossing of a customer whom
-// `where` leaves out is none; once it fires, an episode goes on whatever becomes of the customer.
+// `where` leaves out waits until the customer matches, and is a new one then; once it fires, an
+// episode goes on whatever becomes of the customer.
 #pragma once
 
 #include <cstdint>

@@ -340,6 +340,13 @@ TEST_CASE("evaluator: the alerts do not depend on how often somebody looks") {
     if (chance(0.3)) out += fmt::format(", resolve: {{hold: {}h}}", pick(1, 100));
     if (chance(0.1)) out += ", reentry: once";
     if (chance(0.1)) out += ", active_from: 2026-04-01";
+    if (chance(0.2)) {
+      static constexpr const char* kWhere[] = {
+          "stage: [develop, retain]",   "stage: inspire",
+          "active_type: loyal",         "active_type: [recent_purchase, contract]",
+          "value_tier: [middle, high]", "value_tier: low, activity: [active, at_risk, new]"};
+      out += fmt::format(", where: {{{}}}", kWhere[pick(0, 5)]);
+    }
     return out;
   };
   size_t alerts = 0;
@@ -348,7 +355,12 @@ TEST_CASE("evaluator: the alerts do not depend on how often somebody looks") {
         "time: {{zone: {}}}\nmeasures: {{m: {{type: purchase, sum: amount, population_gap: "
         "{}d}}}}\n",
         chance(0.5) ? "UTC" : "America/New_York", pick(1, 20));
-    yaml += fmt::format("lifecycle: {{population_gap: {}d}}\nrules:\n", pick(1, 20));
+    yaml += fmt::format(
+        "lifecycle: {{population_gap: {}d, active_types: {{recent_purchase: {{within: {}d}}, "
+        "loyal: "
+        "{{at_least: {}, within: {}d}}}}, stages: {{dwell: {}h, inspire: {{within: {}h}}}}}}\n"
+        "value_tiers: {{high: 20, middle: 5, within: {}d}}\nrules:\n",
+        pick(1, 20), pick(1, 40), pick(1, 6), pick(1, 40), pick(0, 200), pick(1, 900), pick(1, 60));
     yaml += fmt::format(
         "  - {{id: silence, detector: silence, measure: m, false_alerts: 0.{}, minimum: {{days: "
         "{}}}{}}}\n",
@@ -360,6 +372,12 @@ TEST_CASE("evaluator: the alerts do not depend on how often somebody looks") {
         "  - {{id: drop, detector: dropping, measure: m, window: {}d, ratio: 0.{}, minimum: "
         "{{baseline_count: {}}}{}}}\n",
         pick(1, 7), pick(1, 9), pick(1, 8), policy());
+    yaml += fmt::format("  - {{id: stage, detector: transition, of: stage{}}}\n", policy());
+    yaml += fmt::format("  - {{id: type, detector: transition, of: active_type{}}}\n", policy());
+    static constexpr const char* kInhibitors[] = {"life", "drop", "[stage, after]", "type"};
+    yaml += fmt::format(
+        "  - {{id: inhibited, detector: silence, measure: m, after: {}h, inhibited_by: {}{}}}\n",
+        pick(10, 900), kInhibitors[pick(0, 3)], policy());
     CAPTURE(round, yaml);
     OneCustomer sparse(yaml);
     OneCustomer dense(yaml);
@@ -380,8 +398,15 @@ TEST_CASE("evaluator: the alerts do not depend on how often somebody looks") {
       now = now + Ms(static_cast<int64_t>(
                       std::exponential_distribution<double>(1 / pace_hours)(random) * 3.6e6));
       const EventTime at = chance(0.15) ? now - Hours(pick(1, 1000)) : now;
-      const std::string event = fmt::format(R"("type":"{}","amount":{})",
-                                            chance(0.1) ? "refund" : "purchase", pick(0, 9));
+      std::string event = fmt::format(R"("type":"{}","amount":{})",
+                                      chance(0.1) ? "refund" : "purchase", pick(0, 9));
+      if (chance(0.1)) {
+        static constexpr const char* kStatus[] = {"started", "renewed", "cancelled", "expired"};
+        event = fmt::format(R"("type":"contract","properties":{{"status":"{}","ends_at":{}}})",
+                            kStatus[pick(0, 3)], (now + Hours(pick(-100, 900))).ms());
+      } else if (chance(0.1)) {
+        event = R"("type":"share")";
+      }
       for (OneCustomer* customer : {&sparse, &dense}) {
         customer == &dense ? advance_dense(now) : sparse.AdvanceTo(now);
         customer->On(at, event, fmt::format("e{}", i));

@@ -302,3 +302,89 @@ TEST_CASE("policy: an instant has no end") {
   CHECK(next.action == Action::kNone);
   CHECK(episode.phase == Phase::kClosed);
 }
+
+TEST_CASE("policy: a crossing of somebody whom `where` leaves out waits") {
+  Episode episode;
+  CHECK(Advance({}, True(H(0)), H(0), &episode, {.matches = false}).quiet == Quiet::kNotMatching);
+  CHECK(episode.phase == Phase::kWaiting);
+  // Matching from now on: it counts from now on.
+  const Decision fires = Advance({}, True(H(0)), H(5), &episode, {.matches_since = H(5)});
+  CHECK(fires.action == Action::kFire);
+  CHECK(fires.time == H(5));
+  CHECK(episode.starts_at == H(5));
+  // Once it fires it goes on, and ends when its condition does.
+  CHECK(Advance({}, True(H(0)), H(6), &episode, {.matches = false}).action == Action::kNone);
+  CHECK(Advance({}, False(H(7)), H(7), &episode, {.matches = false}).action == Action::kResolve);
+}
+
+TEST_CASE("policy: who stops matching before the hold is over begins anew") {
+  const Policy policy{.hold = Hours(3)};
+  Episode episode;
+  CHECK(Advance(policy, True(H(0)), H(0), &episode).next_due == H(3));
+  Advance(policy, True(H(0)), H(1), &episode, {.matches = false});
+  CHECK(episode.phase == Phase::kWaiting);
+  CHECK(Advance(policy, True(H(0)), H(2), &episode, {.matches_since = H(2)}).next_due == H(5));
+}
+
+TEST_CASE("policy: a change of somebody whom `where` leaves out is no news later") {
+  Verdict change = True(H(0));
+  change.instant = true;
+  Episode episode;
+  CHECK(Advance({}, change, H(0), &episode, {.matches = false}).quiet == Quiet::kNotMatching);
+  CHECK(Advance({}, change, H(5), &episode, {.matches_since = H(5)}).quiet == Quiet::kNotMatching);
+  CHECK(Advance({}, change, H(6), &episode).action == Action::kNone);
+  // The next one is.
+  change.since = H(7);
+  CHECK(Advance({}, change, H(7), &episode).time == H(7));
+  CHECK(Advance({}, False(H(8)), H(8), &episode).action == Action::kNone);
+  CHECK_FALSE(episode.muted);
+}
+
+TEST_CASE("policy: while it is inhibited it stays pending, and fires when that ends") {
+  for (const int hold : {0, 3, 9}) {
+    CAPTURE(hold);
+    const Policy policy{.hold = Hours(hold)};
+    Episode episode;
+    Decision decision = Advance(policy, True(H(0)), H(0), &episode, {.inhibited = true});
+    CHECK(decision.crossed);
+    CHECK(decision.next_due == (hold == 0 ? EventTime::Never() : H(hold)));
+    if (hold == 3) {
+      decision = Advance(policy, True(H(0)), H(3), &episode, {.inhibited = true});
+      CHECK(decision.quiet == Quiet::kInhibited);
+      CHECK(decision.next_due == EventTime::Never());
+    }
+    decision = Advance(policy, True(H(0)), H(5), &episode, {.inhibited_until = H(5)});
+    if (hold == 9) decision = Advance(policy, True(H(0)), H(9), &episode);
+    CHECK(decision.action == Action::kFire);
+    CHECK(decision.time == H(hold == 9 ? 9 : 5));
+    CHECK(episode.starts_at == H(0));
+    CHECK(episode.last_fired == decision.time);
+  }
+}
+
+TEST_CASE("policy: an inhibition that outlasts the condition leaves nothing") {
+  Episode episode;
+  Advance({}, True(H(0)), H(0), &episode, {.inhibited = true});
+  CHECK(Advance({}, False(H(2)), H(2), &episode, {.inhibited = true}).action == Action::kNone);
+  CHECK(episode.empty());
+}
+
+TEST_CASE("policy: one that fires already is not ended by an inhibition") {
+  Episode episode;
+  Advance({}, True(H(0)), H(0), &episode);
+  CHECK(Advance({}, True(H(0)), H(1), &episode, {.inhibited = true}).action == Action::kNone);
+  CHECK(episode.phase == Phase::kFiring);
+  CHECK(Advance({}, False(H(2)), H(2), &episode, {.inhibited = true}).action == Action::kResolve);
+}
+
+TEST_CASE("policy: an end that nobody is told of still says when it was") {
+  Episode muted;
+  const Policy policy{.active_from = H(100)};
+  Advance(policy, True(H(0)), H(0), &muted);
+  CHECK(Advance(policy, False(H(4)), H(5), &muted).time == H(4));
+  Verdict change = True(H(0));
+  change.instant = true;
+  Episode instant;
+  Advance({}, change, H(0), &instant);
+  CHECK(Advance({}, False(H(4)), H(5), &instant).time == H(4));
+}

@@ -172,6 +172,49 @@ TEST_CASE("ruleset: one mistake each, with its place and a cure") {
        "'asleep' is no activity"},
       {"rules: [{id: r, detector: transition, of: activity, from: new, to: ^lost}]",
        "no customer ever moves"},
+      {"rules: [{id: r, detector: transition, of: activity, from: [none, ^asleep]}]",
+       "'asleep' is no activity; there are none, new, active"},
+      {"rules: [{id: r, detector: transition, of: stage, to: ^retian}]",
+       "'retian' is no stage (did you mean 'retain'?)"},
+      {"rules: [{id: r, detector: transition, of: stage, from: acquire, to: ^reach}]",
+       "no customer ever moves from acquire to reach"},
+      {"rules: [{id: r, detector: transition, of: stage, to: ^none}]",
+       "no customer ever moves from anywhere to none"},
+      {"rules: [{id: r, detector: transition, of: active_type, from: [loyal, contract], to: "
+       "^recent_purchase}]",
+       "no customer ever moves from loyal, contract to recent_purchase"},
+      {"rules: [{id: r, detector: transition, of: activity, where: {^tier: high}}]",
+       "unknown key 'tier' in 'where' of rule 'r'"},
+      {"rules: [{id: r, detector: transition, of: activity, where: {value_tier: [low, ^hig]}}]",
+       "'hig' is no value tier (did you mean 'high'?)"},
+      {"rules: [{id: r, detector: transition, of: activity, severity: {high: ^loud}}]",
+       "info, warning, critical"},
+      {"rules: [{id: r, detector: transition, of: activity, action: {^top: call}}]",
+       "unknown key 'top' in 'action' of rule 'r'"},
+      {"rules: [{id: r, detector: transition, of: activity, inhibited_by: ^s}]",
+       "'inhibited_by' of rule 'r': there is no rule 's'"},
+      {"rules: [{id: r, detector: transition, of: activity, inhibited_by: ^[r]}]",
+       "rule 'r' inhibits itself"},
+      {"value_tiers: {high: ^100, middle: 200}", "more than 'middle'"},
+      {"value_tiers: {^top: 100}", "unknown key 'top' in 'value_tiers'"},
+      {"value_tiers: {within: ^36h}",
+       "'within' 36h must be a multiple of the resolution 1d of measure '(purchases)'"},
+      {"measures: {m: {type: a}}\nvalue_tiers: {measure: ^m}", "needs 'sum' in measure 'm'"},
+      {"value_tiers: {measure: ^m}", "there is no measure 'm'"},
+      {"lifecycle: {purchases: ^m}", "there is no measure 'm'"},
+      {"lifecycle: {active_types: {loyal: {at_least: ^0}}}", "from 1 to"},
+      {"lifecycle: {active_types: {loyal: {within: ^90m}}}", "a multiple of the resolution"},
+      {"lifecycle: {active_types: {contract: {^within: 90d}}}", "unknown key 'within'"},
+      {"lifecycle: {active_types: {contract: {horizon: ^0d}}}", "longer than 0"},
+      {"lifecycle: {stages: {^dwel: 3d}}", "did you mean 'dwell'"},
+      {"lifecycle: {stages: {develop: {running: ^loan}}}",
+       "'loan' is no term; there are subscription, support, contract"},
+      {"lifecycle: {stages: {retain: {active_types: [loyal, ^loyl]}}}", "did you mean 'loyal'"},
+      {"lifecycle: {stages: {inspire: {nps: ^11}}}", "from 0 to 10"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, p_value: ^0}"),
+       "must be from 1e-12 to"},
+      {WithRule("{id: r, detector: dropping, measure: m, window: 7d, p_value: ^1}"),
+       "must be from 1e-12 to"},
       {WithRule("{id: r, detector: silence, measure: ^n}"), "no measure 'n'"},
       {WithRule("^{id: r, detector: silence}"), "needs 'measure'"},
       {WithRule("{id: r, detector: silence, measure: m, severity: ^high}"),
@@ -255,10 +298,47 @@ TEST_CASE(
   CHECK(RulesOf(base + "# a comment\n")->hash == hash);
   CHECK(RulesOf("time: {zone: Europe/Berlin}\n" + base)->hash != hash);
   CHECK(RulesOf("lifecycle: {horizon: 100d}\n" + base)->hash != hash);
+  CHECK(RulesOf("value_tiers: {}\n" + base)->hash != hash);
   CHECK(RulesOf(WithRule("{id: r, detector: silence, measure: m, hold: 2d}"))->hash != hash);
   CHECK(
       RulesOf(WithRule("{id: r, enabled: false, detector: silence, measure: m, hold: 1d}"))->hash !=
       hash);
+}
+
+TEST_CASE("ruleset: a word of a transition that has no use is worth a warning") {
+  const Result<Node> node = LoadYamlText(
+      "rules:\n  - {id: r, detector: transition, of: activity, from: active, to: [at_risk, lost]}\n"
+      "  - {id: s, detector: transition, of: stage, from: [reach, acquire], to: [reach]}\n",
+      "f.yaml");
+  Findings findings;
+  (void)Compile(*node, findings);
+  CHECK(
+      findings.errors() ==
+      std::vector<std::string>{"f.yaml:3:74: rule 's': no customer ever moves from reach, acquire "
+                               "to reach"});
+  CHECK(
+      findings.warnings() ==
+      std::vector<std::string>{"f.yaml:2:77: rule 'r': 'lost' in 'to' has no use: no customer ever "
+                               "makes that transition"});
+}
+
+TEST_CASE("ruleset: inhibition goes through others, but not in a circle") {
+  const auto rule = [](const char* id, const char* by) {
+    return fmt::format("  - {{id: {}, detector: transition, of: activity, inhibited_by: {}}}\n", id,
+                       by);
+  };
+  CHECK(RulesOf("rules:\n" + rule("a", "[b, c]") + rule("b", "c") + rule("c", "[]"))
+            ->rules[0]
+            .policy.inhibited_by == std::vector<size_t>{1, 2});
+  CHECK(ErrorsOf("rules:\n" + rule("a", "b") + rule("b", "c") + rule("c", "a")) ==
+        std::vector<std::string>{"f.yaml:2:63: rule 'a' inhibits itself through 'inhibited_by'",
+                                 "f.yaml:3:63: rule 'b' inhibits itself through 'inhibited_by'",
+                                 "f.yaml:4:63: rule 'c' inhibits itself through 'inhibited_by'"});
+  // A disabled rule keeps nobody silent.
+  CHECK(RulesOf("rules:\n  - {id: off, enabled: false, detector: transition, of: activity}\n" +
+                rule("a", "off"))
+            ->rules[0]
+            .policy.inhibited_by.empty());
 }
 
 TEST_CASE("ruleset: too many") {
