@@ -118,22 +118,7 @@ EventTime Workload::End() const {
   return end + std::chrono::hours(24 * 200);
 }
 
-// ---- Outcome -----------------------------------------------------------------------------------
-
-std::string WithoutLateBy(std::string payload) {
-  const size_t begin = payload.find("\"late_by\":\"");
-  if (begin == std::string::npos) return payload;
-  return payload.erase(begin, payload.find("\",", begin) + 2 - begin);
-}
-
-EventTime TimeOfAlert(const std::string& payload) {
-  constexpr std::string_view kName = "\"time\":\"";
-  const size_t begin = payload.find(kName) + kName.size();
-  const std::optional<EventTime> time =
-      ParseRfc3339(payload.substr(begin, payload.find('"', begin) - begin));
-  if (!time) Die("an alert without a time: " + payload);
-  return *time;
-}
+// ---- Oracle ------------------------------------------------------------------------------------
 
 struct Oracle::Part {
   std::deque<Message> messages;  // what the shard's records refer to

@@ -6,13 +6,13 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "base/time.h"
 #include "rules/ruleset.h"
 #include "shard/io.h"
 #include "shard/shard.h"
+#include "simulation/outcome.h"
 #include "simulation/random.h"
 
 namespace heartbeatd::sim {
@@ -64,19 +64,6 @@ class Workload {
   int ids_ = 0;
   bool poisonous_;
 };
-
-// What a read_committed subscriber must see, by what identifies it, with how often.
-struct Outcome {
-  std::map<std::string, int> alerts;  // payloads but for late_by
-  std::map<std::tuple<std::string, int32_t, int64_t>, int>
-      dead_letters;                                              // reason, partition, offset
-  std::map<int32_t, std::map<std::string, std::string>> states;  // partition, customer, bytes
-};
-
-// The payload without `late_by`, the one member that tells when somebody looked.
-std::string WithoutLateBy(std::string payload);
-// The `time` of an alert.
-EventTime TimeOfAlert(const std::string& payload);
 
 // Applies what arrives, in the order of arrival, without any fault.
 class Oracle {

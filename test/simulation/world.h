@@ -75,9 +75,8 @@ class World {
   [[nodiscard]] bool AllRun() const;
   [[nodiscard]] bool AllDone();
   void Judge();
-  void JudgeAlerts(const Outcome& expected);
-  void JudgeChangelog(const Outcome& expected);
-  void JudgeDisks();
+  void JudgeOffsets(const Outcome& seen);
+  void JudgeDisks(const Outcome& seen);
   void Complain(std::string what);
 
   Random random_;
