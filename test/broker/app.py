@@ -118,6 +118,11 @@ class App:
         path = self.folder / f"{label}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def stop_all(self):
+        """In good order, those that have not ended yet."""
+        for one in self.daemons:
+            assert one.process is None or one.exit_code() is not None or one.stop() == 0
+
     def close(self):
         for made in self.daemons:
             if made.process is not None and made.exit_code() is None:
@@ -166,13 +171,13 @@ class App:
         assert len(expected) >= least, f"the backtest has {len(expected)} alerts only: too few for this test to mean anything"
         assert not found.lines(), "the alerts on the topic are not those of the backtest:\n" + "\n".join(found.lines())
         if stop:
-            for one in self.daemons:
-                assert one.process is None or one.exit_code() is not None or one.stop() == 0
+            self.stop_all()
         said = self.verify(stop) if whole_log else self.verify_alerts(history)
         assert not said, "the verifier says:\n" + "\n".join(map(str, said))
         return expected
 
     def verify(self, stopped):
+        """What the verifier finds wrong with all that is on the topics; `stopped`: and on the disks."""
         path, _ = self.configure("verifier")
         directories = [one for one in self.folder.glob("state-*") if (one / "rocksdb").exists()] if stopped else []
         return verifier.verify(self.kit, [self.watch, path], directories, all_current=stopped)

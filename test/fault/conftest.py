@@ -47,7 +47,7 @@ class Row:
         verdict = judgement.judge(app, *histories)
         for name in ("events", "alerts", "missing", "twice", "extra"):
             setattr(self.entry, name, getattr(self.entry, name) + getattr(verdict, name))
-        assert verdict.right, "the alerts on the topic are not those of the backtest:\n" + "\n".join(verdict.lines)
+        assert verdict.right, "not what should have come:\n" + "\n".join(verdict.lines)
         assert verdict.alerts >= least, f"{verdict.alerts} alerts are too few for this test to mean anything"
         return verdict
 

@@ -6,7 +6,7 @@ ALERTS_MIN = 100  # fewer would mean little
 
 @dataclasses.dataclass
 class Verdict:
-    """Counts of one application's alerts; `lines` says more where something is wrong."""
+    """Counts of one application's alerts, by the backtest; `lines` says what is wrong, also by the verifier."""
 
     events: int
     alerts: int
@@ -23,7 +23,9 @@ class Verdict:
 
 def judge(app, *histories):
     """The read_committed alerts of `app`, all of whose input is consumed, against backtests of `histories`: its input in the
-    order of the log."""
+    order of the log. And the verifier's word on all topics and on the disks; for that the processes are stopped."""
     expected, found = app.compare(*histories)
-    return Verdict(events=sum(history.count for history in histories), alerts=len(expected), missing=len(found.missing), twice=len(found.twice),
-                   extra=len(found.extra), other=len(found.other), lines=found.lines())
+    app.stop_all()
+    return Verdict(events=sum(history.count for history in histories), alerts=len(expected), missing=len(found.missing),
+                   twice=len(found.twice), extra=len(found.extra), other=len(found.other),
+                   lines=found.lines() + [f"the verifier: {one}" for one in app.verify(stopped=True)])

@@ -19,8 +19,11 @@ def finish(app, history, duel):
 
 
 @pytest.mark.row(3, "zombie")
-@pytest.mark.parametrize("point", ["commit.flushed", "commit.offsets-sent"], ids=["records-only", "offsets-pending"])
+@pytest.mark.parametrize("point", ["commit.begin", "commit.flushed", "commit.offsets-sent"],
+                         ids=["nothing-yet", "records-only", "offsets-pending"])
 def test_awake_after_the_hand_over(new_app, row, request, point):
+    """With nothing in the transaction yet it is the group's generation that refuses it, else the end of the transaction, for
+    which the heir has to wait."""
     app, history, duel = new_duel(new_app, point)
     duel.hand_over()
     duel.zombie.thaw()

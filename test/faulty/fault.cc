@@ -79,7 +79,8 @@ class Environment {
       Log("crash " + std::string(name));
       _exit(kExitKilled);
     }
-    if (Find(stops_, name, passage) != nullptr) kill(getpid(), SIGSTOP);
+    // Not kill(): this thread would go on until another has taken the signal.
+    if (Find(stops_, name, passage) != nullptr) std::raise(SIGSTOP);
     if (const Passages* const delay = Find(delays_, name, passage))
       std::this_thread::sleep_for(std::chrono::milliseconds(delay->ms));
   }

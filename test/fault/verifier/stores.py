@@ -33,8 +33,15 @@ def read(rows):
 
 
 def is_current(store, partition):
-    """Whether it holds what the changelog's last commit left; a killed daemon, or one that lost the partition, is behind."""
-    return store.meta is not None and store.meta.meta == partition.decoded_meta()
+    """Whether it holds what the changelog's last commit left; a killed daemon, or one that lost the partition, is behind. Its
+    clock may be ahead: that time has passed is no reason for a commit."""
+    if store.meta is None:
+        return False
+    local, committed = states.messages().Meta(), partition.decoded_meta()
+    local.CopyFrom(store.meta.meta)
+    local.clock_ms = min(local.clock_ms, committed.clock_ms)
+    local_is_behind = store.meta.meta.clock_ms < committed.clock_ms
+    return not local_is_behind and local == committed
 
 
 def compare(number, store, partition):
