@@ -40,8 +40,7 @@ def is_current(store, partition):
     local, committed = states.messages().Meta(), partition.decoded_meta()
     local.CopyFrom(store.meta.meta)
     local.clock_ms = min(local.clock_ms, committed.clock_ms)
-    local_is_behind = store.meta.meta.clock_ms < committed.clock_ms
-    return not local_is_behind and local == committed
+    return local == committed
 
 
 def compare(number, store, partition):
