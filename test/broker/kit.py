@@ -80,6 +80,10 @@ class Kit:
         """The rows of a state directory whose daemon has ended: partition, kind, key_base64, value_base64."""
         return [json.loads(line) for line in self.run("dump-state", directory).splitlines()]
 
+    def load_state(self, directory, file):
+        """Puts rows as dump_state() gives them, a line each, into a state directory whose daemon has ended."""
+        self.run("load-state", directory, file)
+
     def dump_values(self, topic, path, isolation="read_committed", seconds=60):
         """The bare values into a file, one a line."""
         with open(path, "w") as out:

@@ -17,7 +17,7 @@ def hidden(app):
 @pytest.mark.row(4, "double hand-over, LSO pinned")
 def test_heir_killed_while_the_zombies_transaction_is_open(new_app, row):
     app = new_app(kafka={"session_timeout": f"{duels.SESSION_SECONDS}s"})
-    history = events.part_of_demo(app.folder / "history.jsonl", events.seeded(4))
+    history = events.part_of_demo(app.folder / "history.jsonl", events.seeded(4), share=0.02)
     duel = duels.Duel(app, history, "commit.begin", "commit.flushed")
     duel.hand_over()
     # Its session is over, but nothing keeps it from writing: the heir is at work when its records come.
@@ -30,10 +30,10 @@ def test_heir_killed_while_the_zombies_transaction_is_open(new_app, row):
     second = app.start("second-heir")
     duel.hand_over(second)
     duel.zombie.thaw()
-    committed = duel.wait_verdict()
     duel.stream.rest()
     app.end(history.until)
     assert (duel.zombie.exit_code(), second.exit_code()) == (None, None)
+    committed, refused = duels.zombie_commits(app)
     row.figure(f"{behind} offsets behind the open transaction, none under-read")
     row.judge(app, history, least=1000)
-    assert behind >= 2 * HIDDEN_MIN and not committed
+    assert behind >= 2 * HIDDEN_MIN and committed == 0 and refused > 0

@@ -77,6 +77,8 @@ void Dump(const DumpOptions& options);
 // "kind": customer, timer or meta, "key_base64", "value_base64"}. Only reads; the daemon must have
 // ended, since what it still holds in memory is not seen.
 void DumpState(const std::string& directory);
+// Puts such lines into the state of a directory, over what is there.
+void LoadState(const std::string& directory, const std::string& file);
 
 struct OffsetsOptions {
   Connection connection;

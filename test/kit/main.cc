@@ -42,6 +42,7 @@ class CommandLine {
     AddTick();
     AddDump();
     AddDumpState();
+    AddLoadState();
     AddOffsets();
     AddGenerate();
     AddDiscard();
@@ -184,6 +185,14 @@ class CommandLine {
     verb->add_option("directory", state_directory_, "its state.directory")->required();
   }
 
+  void AddLoadState() {
+    CLI::App* verb = Verb("load-state",
+                          "put lines of dump-state into the local state of a daemon that has ended",
+                          [this] { LoadState(state_directory_, state_file_); });
+    verb->add_option("directory", state_directory_, "its state.directory")->required();
+    verb->add_option("file", state_file_, "- for standard input")->required();
+  }
+
   void AddOffsets() {
     CLI::App* verb =
         Verb("offsets", "print begin, stable, end and a group's committed offset of each partition",
@@ -245,6 +254,7 @@ class CommandLine {
   TickOptions tick_;
   DumpOptions dump_;
   std::string state_directory_;
+  std::string state_file_;
   OffsetsOptions offsets_;
   GenerateOptions generate_;
   DiscardOptions discard_;
