@@ -42,9 +42,9 @@ class Row:
         print(text)
         self.entry.figures.append(text)
 
-    def judge(self, app, *histories, least=judgement.ALERTS_MIN):
+    def judge(self, app, *histories, least=judgement.ALERTS_MIN, whole_log=True):
         """0 missing, 0 twice, 0 extra, of at least so many; counted whether right or not. Returns the verdict."""
-        verdict = judgement.judge(app, *histories)
+        verdict = judgement.judge(app, *histories, whole_log=whole_log)
         for name in ("events", "alerts", "missing", "twice", "extra"):
             setattr(self.entry, name, getattr(self.entry, name) + getattr(verdict, name))
         assert verdict.right, "not what should have come:\n" + "\n".join(verdict.lines)

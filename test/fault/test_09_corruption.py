@@ -11,7 +11,7 @@ import stream as streams
 EXIT_BROKEN, EXIT_TEMPORARY = 70, 75
 REBUILDS_MAX = 3  # of one shard within an hour
 NOTICED_SECONDS_MAX = 60
-RATE = 3000  # events per second
+RATE = 1500  # events per second
 # So that most customers are not in memory and have to be read.
 SMALL = {"memory": "32MiB", "workers": 1}
 
@@ -54,7 +54,7 @@ def test_found_while_running(new_app, row):
     """The directory goes under a running process; then it is damaged again and again until the process gives up."""
     app = new_app(instance="shop-1", **SMALL)
     random = events.seeded(90)
-    history = events.generated(app.folder / "history.jsonl", app.kit, count=300_000, customers=50_000)
+    history = events.generated(app.folder / "history.jsonl", app.kit, count=120_000, customers=50_000)
     app.create_inputs()
     daemon = app.start()
     stream = streams.Stream(app, history, rate=RATE)
