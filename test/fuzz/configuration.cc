@@ -39,7 +39,8 @@ bool ReachesOut(const Node& node) {
     return true;
   return std::any_of(node.list.begin(), node.list.end(), ReachesOut) ||
          std::any_of(node.map.begin(), node.map.end(), [](const Node::Entry& entry) {
-           return entry.key == "rule_files" || entry.key == "properties" || ReachesOut(entry.value);
+           return entry.key == "rule_files" || entry.key == "model" || entry.key == "properties" ||
+                  ReachesOut(entry.value);
          });
 }
 
@@ -86,6 +87,7 @@ void Live(const std::shared_ptr<const RuleSet>& rules) {
   Require(shard.AdvanceTo(AsEventTime(kNow), kUnitsMax).has_value(), "time goes on");
   for (Customer* customer : shard.customers().uncommitted())
     Require(shard.customers().Encode(customer).has_value(), "a customer is encoded");
+  shard.OnProduced();
   shard.OnCommitted();
   Require(shard.Save(1, kNow, "cluster").has_value(), "the shard is saved");
 }

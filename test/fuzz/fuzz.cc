@@ -28,6 +28,7 @@ measures:
   categories: {type: purchase, distinct: category, where: {channel: [app, web]}}
   minutes: {type: session, sum: minutes, resolution: 1m}
 lifecycle: {measure: purchases}
+value_tiers: {high: 1000, middle: 20}
 rules:
   - {id: fewer, detector: dropping, measure: purchases, window: 7d, baseline: {periods: 3}, ratio: 0.5, p_value: 0.2,
      minimum: {baseline_count: 3, observed_for: 14d}, cooldown: 5d}
@@ -41,6 +42,20 @@ rules:
   - {id: quiet, detector: silence, measure: logins, minimum: {days: 2}}
   - {id: gone, detector: silence, measure: purchases, after: 30d, hold: 1h}
   - {id: life, detector: transition, of: activity}
+  - {id: stages, detector: transition, of: stage}
+  - {id: types, detector: transition, of: active_type}
+  - {id: more, detector: increasing, measure: purchases, window: 7d, baseline: {periods: 2}, ratio: 1.5,
+     minimum: {baseline_count: 2, observed_for: 7d}, inhibited_by: [fewer]}
+  - {id: third, detector: threshold, measure: purchases, window: 30d, above: 3, where: {value_tier: [middle, high]}}
+  - {id: cart, detector: follow_up, after: {type: cart_updated}, expect: {type: purchase}, within: 1h, correlate: cart_id}
+  - {id: ends, detector: deadline, of: subscription, before: [30d, 7d, 0d]}
+  - {id: trip, detector: deadline, before: [2d],
+     of: {type: trip_booked, property: departure, correlate: booking, cancelled_by: {type: trip_cancelled}}}
+  - {id: detractor, detector: score, metric: nps, below: 7, fall: 3}
+  - {id: could, detector: encourage, engaged: {measure: logins, value: days, at_least: 2, within: 28d},
+     behaviours: [{name: web, measure: categories, at_least: 3, within: 28d, weight: 5}]}
+  - {id: left, detector: alive, measure: purchases, below: 0.3,
+     bg_nbd: {r: 0.243, alpha: 4.414, a: 0.793, b: 2.426, unit: 7d}, gamma_gamma: {p: 6.25, q: 3.74, gamma: 15.44}}
 )";
 
 // Warnings about bad input are what most runs would consist of.

@@ -54,19 +54,25 @@ void AppendRecord(std::string_view key, std::string_view value, std::string* out
 
 // A commit as records, with and without a local record that belongs to the log.
 void WriteCommit(Shard* shard, Writer* writer) {
-  const std::string meta = EncodeMeta(shard->Meta());
-  const std::string local = EncodeLocalMeta(
-      {.meta = shard->Meta(), .position = 1, .synced_at = kNow, .cluster_id = "cluster"});
-  std::string records;
-  AppendRecord(kChangelogMetaKey, meta, &records);
+  std::string states;
+  uint64_t customers = 0;
   for (Customer* customer : shard->customers().uncommitted()) {
     const auto state = shard->customers().Encode(customer);
     if (!state) continue;
     writer->Write("state", "c" + std::string(*state));
-    if (records.size() < 2000) AppendRecord(ChangelogKeyOf(customer->id), *state, &records);
+    if (states.size() > 2000) continue;
+    AppendRecord(ChangelogKeyOf(customer->id), *state, &states);
+    ++customers;
   }
-  AppendRecord(kChangelogMetaKey, meta, &records);
-  writer->Write("state", "m" + meta);
+  ShardMeta meta = shard->Meta();
+  meta.customers = customers;  // as many as the log holds
+  std::string records;
+  AppendRecord(kChangelogMetaKey, EncodeMeta(meta), &records);
+  records += states;
+  AppendRecord(kChangelogMetaKey, EncodeMeta(meta), &records);
+  const std::string local =
+      EncodeLocalMeta({.meta = meta, .position = 1, .synced_at = kNow, .cluster_id = "cluster"});
+  writer->Write("state", "m" + EncodeMeta(meta));
   writer->Write("state", "l" + local);
   writer->Write("changelog", std::string("\x00\x00", 2) + records);
   std::string with_local("\x03\x05", 2);
@@ -92,6 +98,7 @@ int Run(const std::string& events, const std::string& folder) {
     }
     if (i % kCommitEvery != 0) continue;
     if (i / kCommitEvery % kStateEvery == kStateEvery - 1) WriteCommit(&shard, &writer);
+    shard.OnProduced();
     shard.OnCommitted();
   }
   return 0;

@@ -2,14 +2,41 @@
 // says which). What decodes must encode, and decode again to the same.
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "customer/codec.h"
+#include "event/decoder.h"
 #include "fuzz/fuzz.h"
+#include "shard/evaluator.h"
 
 namespace {
 
 using namespace heartbeatd;
 using fuzz::Require;
+
+constexpr EventTime kNow{1'767'225'600'000};  // 2026-01-01
+
+// A customer goes on from there: time passes, an event comes. What detectors remember is theirs to
+// read.
+void LiveOn(CustomerState* state) {
+  static Evaluator evaluator(*fuzz::Rules());
+  static const Event event = [] {
+    FlatDecoder decoder(fuzz::Rules()->schema, {});
+    Event purchase;
+    const auto refused = decoder.Decode(
+        R"({"event_id":"a","type":"purchase","customer_id":"b","timestamp":1767225600000,)"
+        R"("amount":10,"properties":{"channel":"app","category":"books","cart_id":"1"}})",
+        &purchase);
+    Require(!refused, "an event");
+    return purchase;
+  }();
+  std::vector<OutgoingAlert> alerts;
+  evaluator.OnRulesChanged("b", kNow, kNow, state, &alerts);
+  evaluator.OnTimer("b", kNow, kNow, state, &alerts);
+  evaluator.OnEvent("b", event, kNow, kNow, state, &alerts);
+  for (const OutgoingAlert& alert : alerts)
+    Require(!alert.payload.empty(), "an alert says something");
+}
 
 void FeedCustomer(std::string_view bytes) {
   static CustomerCodec codec(*fuzz::Rules());
@@ -33,6 +60,7 @@ void FeedCustomer(std::string_view bytes) {
               again.rules.size() == state.rules.size() && again.lifecycle == state.lifecycle &&
               again.lifecycle_due == state.lifecycle_due,
           "the same state");
+  LiveOn(&again);
 }
 
 void FeedMeta(std::string_view bytes) {
