@@ -37,17 +37,35 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler stores t
 
 extern "C" void OnSignal(int) { g_stop.store(true); }
 
-// Shares of the memory budget (docs/operations.md, "Memory").
+// How the memory budget is shared out, in bytes (docs/architecture.md, "Memory").
 struct MemoryPlan {
-  size_t block_cache, memtables, input_queue, output_queue, customers, unsaved;
+  // The program, its threads and clients while nothing happens.
+  static constexpr size_t kProgram = 64u << 20;
+  // librdkafka counts keys and values only; with short messages its own records weigh twice as
+  // much.
+  static constexpr size_t kPerQueuedByte = 3;
+  // What a changed customer or an alert takes in a transaction, with room to spare.
+  static constexpr size_t kPerUnit = 512;
 
-  MemoryPlan(size_t budget, size_t workers)
-      : block_cache(budget / 8),
-        memtables(budget / 8),
-        input_queue(budget / 4 / workers),
-        output_queue(budget / 8 / workers),
-        customers(budget * 3 / 8 / workers),
-        unsaved(std::min<size_t>(64u << 20, budget / 4 / workers)) {}
+  size_t memtables;     // of all workers
+  size_t block_cache;   // with the memtables
+  size_t input_queue;   // of one worker, as librdkafka counts
+  size_t output_queue;  // likewise
+  size_t customers;     // of one worker, from here on
+  size_t restore;
+  size_t commit_events_max;
+
+  MemoryPlan(size_t budget, size_t workers) {
+    // A fifth is what the allocator holds back.
+    const size_t usable = std::max(budget / 3, (budget - std::min(budget, kProgram)) / 5 * 4);
+    block_cache = usable / 6;
+    memtables = block_cache / 2;
+    input_queue = usable / 8 / kPerQueuedByte / workers;
+    output_queue = usable / 8 / kPerQueuedByte / workers;
+    customers = (usable - block_cache - usable / 4) / workers;
+    restore = customers / 4;  // no customer is in memory then; reading doubles it for a moment
+    commit_events_max = std::max<size_t>(1000, output_queue / kPerUnit);
+  }
 };
 
 // One worker's thread with all that belongs to it alone.
@@ -178,28 +196,30 @@ class Daemon {
   Status AddWorker(const KafkaOptions& kafka, const Prepared& prepared, const MemoryPlan& memory,
                    const std::shared_ptr<Prober>& prober) {
     const DaemonConfig& c = config_.daemon;
-    WorkerOptions worker{.name = fmt::format("worker {}", kafka.worker),
-                         .shard = {.topics = c.input.topics,
-                                   .rules = config_.rules,
-                                   .time_source = c.time_source,
-                                   .delay = c.time_delay,
-                                   .future_skew = c.future_skew,
-                                   .outage = c.outage},
-                         .restore = {.topics = c.input.topics,
-                                     .changelog = c.output.changelog,
-                                     .cluster_id = prepared.cluster_id,
-                                     .from_latest = c.input.from_latest,
-                                     .accept_lost_input = options_.accept_lost_input,
-                                     .delete_retention = prepared.changelog_delete_retention},
-                         .topics = {.alerts = c.output.alerts,
-                                    .dead_letters = c.output.dead_letters,
-                                    .changelog = c.output.changelog,
-                                    .dead_letter_payload = c.output.dead_letter_payload},
-                         .commit_interval = c.commit_interval,
-                         .commit_max_events = c.commit_max_events,
-                         .flush_interval = c.flush_interval,
-                         .unsaved_bytes_max = memory.unsaved,
-                         .cache_bytes_max = memory.customers};
+    WorkerOptions worker{
+        .name = fmt::format("worker {}", kafka.worker),
+        .shard = {.topics = c.input.topics,
+                  .rules = config_.rules,
+                  .time_source = c.time_source,
+                  .delay = c.time_delay,
+                  .future_skew = c.future_skew,
+                  .outage = c.outage},
+        .restore = {.topics = c.input.topics,
+                    .changelog = c.output.changelog,
+                    .cluster_id = prepared.cluster_id,
+                    .from_latest = c.input.from_latest,
+                    .accept_lost_input = options_.accept_lost_input,
+                    .delete_retention = prepared.changelog_delete_retention,
+                    .buffer_bytes_max = memory.restore},
+        .topics = {.alerts = c.output.alerts,
+                   .dead_letters = c.output.dead_letters,
+                   .changelog = c.output.changelog,
+                   .dead_letter_payload = c.output.dead_letter_payload},
+        .commit_interval = c.commit_interval,
+        .commit_max_events = std::min(c.commit_max_events, memory.commit_events_max),
+        .commit_max_bytes = memory.output_queue,
+        .flush_interval = c.flush_interval,
+        .cache_bytes_max = memory.customers};
     Result<std::unique_ptr<EventSource>> input = MakeGroupSource(kafka, prober, clock_);
     if (!input) return std::unexpected(std::move(input.error()));
     Result<std::unique_ptr<EventSource>> changelog = MakeChangelogSource(kafka, prober);

@@ -110,8 +110,7 @@ class Backtest {
     if (!shard_->HasChanges() && !shard_->HasMoved()) return;
     shard_->OnProduced();
     shard_->OnCommitted();
-    if (shard_->customers().unsaved_bytes() > config_.daemon.memory_bytes / 4)
-      (void)shard_->Save(0, now, "");
+    if (!shard_->customers().Trim()) (void)shard_->Save(0, now, "");
   }
 
   void Print() {

@@ -10,9 +10,18 @@
 namespace heartbeatd {
 namespace {
 
+// The least that librdkafka takes for fetch.max.bytes: message.max.bytes.
+constexpr int64_t kFetchBytes = 1 << 20;
+
 using Properties = std::vector<std::pair<std::string, std::string>>;
 
 std::string Kilobytes(int64_t bytes) { return fmt::to_string(std::max<int64_t>(bytes / 1024, 1)); }
+
+// One answer may be this large, whatever else is queued already: a small part of the queue, but no
+// less than a few records and no more than `most`.
+std::string FetchBytes(int64_t queue_bytes, int64_t most) {
+  return fmt::to_string(std::clamp<int64_t>(queue_bytes / 4, 128 << 10, most));
+}
 
 void AddConsumerDefaults(const KafkaOptions& options, ClientRole role, Properties& out) {
   // Below 2.2 librdkafka sleeps a second whenever a queue passes this (its default is 100,000):
@@ -21,6 +30,8 @@ void AddConsumerDefaults(const KafkaOptions& options, ClientRole role, Propertie
   out.emplace_back("fetch.queue.backoff.ms", "10");  // the same from 2.2 on; unknown before
   if (role == ClientRole::kGroup) {
     out.emplace_back("queued.max.messages.kbytes", Kilobytes(options.input_queue_bytes));
+    out.emplace_back("max.partition.fetch.bytes", FetchBytes(options.input_queue_bytes, 1 << 20));
+    out.emplace_back("fetch.max.bytes", fmt::to_string(kFetchBytes));
     out.emplace_back("max.poll.interval.ms", fmt::to_string(options.max_poll_interval.count()));
     // Start() takes effect when the fetch under way returns, which at the end of the log is after
     // this long; so does the end-of-partition event behind an upstream's commit marker. Records
@@ -30,7 +41,9 @@ void AddConsumerDefaults(const KafkaOptions& options, ClientRole role, Propertie
     out.emplace_back("queued.max.messages.kbytes", Kilobytes(options.restore_queue_bytes));
     // The last end-of-partition event of a restore comes with an empty fetch: do not wait for it.
     out.emplace_back("fetch.wait.max.ms", "10");
-    out.emplace_back("max.partition.fetch.bytes", "8388608");
+    out.emplace_back("max.partition.fetch.bytes", FetchBytes(options.restore_queue_bytes, 8 << 20));
+    out.emplace_back("fetch.max.bytes",
+                     fmt::to_string(std::max<int64_t>(kFetchBytes, options.restore_queue_bytes)));
   }
 }
 

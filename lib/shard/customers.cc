@@ -7,6 +7,15 @@
 #include "base/fault.h"
 
 namespace heartbeatd {
+namespace {
+
+// Of memory: an entry of the timer index; a customer without its state: the object, the map's node
+// with the id, the timer.
+constexpr size_t kTimerBytes = 128;
+constexpr size_t kCustomerBytes = sizeof(Customer) + 128 + kTimerBytes;
+constexpr size_t kTimersShare = 8;  // timers that no customer in memory has may take this part
+
+}  // namespace
 
 CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store,
                              size_t cache_bytes_max)
@@ -14,10 +23,13 @@ CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& s
       fresh_(std::move(fresh)),
       store_(store),
       cache_bytes_max_(cache_bytes_max),
-      timers_(store, [this](const Timer& timer) {
-        const auto it = customers_.find(timer.customer);
-        return it != customers_.end() && it->second->indexed != timer.due;
-      }) {}
+      timers_(
+          store,
+          [this](const Timer& timer) {
+            const auto it = customers_.find(timer.customer);
+            return it != customers_.end() && it->second->indexed != timer.due;
+          },
+          cache_bytes_max / kTimersShare / kTimerBytes) {}
 
 Result<Customer*> CustomerTable::Find(std::string_view id) {
   if (const auto it = customers_.find(id); it != customers_.end()) {
@@ -41,7 +53,14 @@ Result<Customer*> CustomerTable::Find(std::string_view id) {
   }
   const auto [it, is_new] = customers_.emplace(std::string(id), std::move(customer));
   it->second->id = it->first;
+  Weigh(it->second.get());
   return it->second.get();
+}
+
+void CustomerTable::Weigh(Customer* customer) {
+  const size_t bytes = kCustomerBytes + MemoryOf(customer->state);
+  memory_bytes_ += bytes - customer->memory_bytes;
+  customer->memory_bytes = bytes;
 }
 
 void CustomerTable::MarkChanged(Customer* customer) {
@@ -104,80 +123,91 @@ std::optional<std::string_view> CustomerTable::Encode(Customer* customer) {
 }
 
 void CustomerTable::OnProduced() {
-  for (Customer* customer : uncommitted_) customer->uncommitted = false;
-  in_flight_.swap(uncommitted_);
+  for (Customer* customer : uncommitted_) {
+    customer->uncommitted = false;
+    Weigh(customer);
+  }
   uncommitted_.clear();
 }
 
-void CustomerTable::OnCommitted() {
-  for (const Customer* customer : in_flight_) unsaved_bytes_ += customer->encoded_bytes;
-  in_flight_.clear();
-}
-
 Status CustomerTable::Save(std::string_view local_meta) {
-  StoreBatch batch;
   // In the order of the keys: neighbours in the batch are neighbours in the memtable, which is what
   // makes inserting them cheap.
   std::sort(unsaved_.begin(), unsaved_.end(),
             [](const Customer* a, const Customer* b) { return a->id < b->id; });
-  std::vector<std::string> values(unsaved_.size());
-  batch.states.reserve(unsaved_.size());
+  const size_t batch_bytes_max = std::min(kSaveBytesMax, cache_bytes_max_ / 16);
+  StoreBatch batch;
+  std::vector<Customer*> in_batch;
+  std::deque<std::string> values;  // of the batch; a deque, since it points into them
+  size_t bytes = 0;
   batch.timers_removed = dropped_timers_;
-  for (size_t i = 0; i < unsaved_.size(); ++i) {
-    Customer& customer = *unsaved_[i];
-    if (const std::optional<std::string_view> encoded = Encode(&customer)) {
-      values[i] = StoredValue(customer.indexed, *encoded);
-      batch.states.push_back({customer.id, values[i]});
-    } else {
-      batch.states.push_back({customer.id, std::nullopt});
-    }
-    if (customer.indexed == customer.saved_index) continue;
-    if (customer.saved_index != EventTime::Never())
-      batch.timers_removed.push_back({customer.saved_index, std::string(customer.id)});
-    if (customer.indexed != EventTime::Never())
-      batch.timers_added.push_back({customer.indexed, std::string(customer.id)});
-  }
-  std::sort(batch.timers_removed.begin(), batch.timers_removed.end());
-  std::sort(batch.timers_added.begin(), batch.timers_added.end());
-  batch.local_meta = local_meta;
-  // After a failure everything is still in place for the next attempt.
-  if (HB_FAULT_ERROR("store.write"))
-    return Fail("local state: writing: I/O error", ExitCode::kTemporary);
-  if (Status written = store_.Write(batch); !written) return written;
-  dropped_timers_.clear();
   for (Customer* customer : unsaved_) {
-    customer->unsaved = false;
-    customer->saved_index = customer->indexed;
+    AddTo(&batch, &values, customer);
+    in_batch.push_back(customer);
+    bytes += customer->encoded_bytes;
+    if (bytes < batch_bytes_max) continue;
+    if (Status written = Write(&batch, in_batch); !written) return written;
+    in_batch.clear();
+    values.clear();
+    bytes = 0;
   }
+  batch.local_meta = local_meta;
+  if (Status written = Write(&batch, in_batch); !written) return written;
+  dropped_timers_.clear();
+  for (Customer* customer : unsaved_) customer->unsaved = false;
   unsaved_.clear();
-  unsaved_bytes_ = 0;
   timers_.OnSaved();
   Trim();
-  ++period_;
   return {};
 }
 
-size_t CustomerTable::MemoryOf(const Customer& customer) {
-  constexpr size_t kNode = 160;  // map node, key, allocator's rounding
-  return sizeof(Customer) + kNode + customer.state.measures.capacity() * sizeof(MeasureState) +
-         customer.state.rules.capacity() * sizeof(RuleState) + 3 * customer.encoded_bytes;
+void CustomerTable::AddTo(StoreBatch* batch, std::deque<std::string>* values, Customer* customer) {
+  if (const std::optional<std::string_view> encoded = Encode(customer)) {
+    values->push_back(StoredValue(customer->indexed, *encoded));
+    batch->states.push_back({customer->id, values->back()});
+  } else {
+    batch->states.push_back({customer->id, std::nullopt});
+  }
+  if (customer->indexed == customer->saved_index) return;
+  if (customer->saved_index != EventTime::Never())
+    batch->timers_removed.push_back({customer->saved_index, std::string(customer->id)});
+  if (customer->indexed != EventTime::Never())
+    batch->timers_added.push_back({customer->indexed, std::string(customer->id)});
 }
 
-// Frees customers that the store holds until the rest fits: first those not used in this period.
-void CustomerTable::Trim() {
-  size_t bytes = 0;
-  for (const auto& [id, customer] : customers_) bytes += MemoryOf(*customer);
+// A customer's state and timer go in one batch: a timer without its state, or the reverse, would be
+// looked for in the wrong place.
+Status CustomerTable::Write(StoreBatch* batch, const std::vector<Customer*>& customers) {
+  std::sort(batch->timers_removed.begin(), batch->timers_removed.end());
+  std::sort(batch->timers_added.begin(), batch->timers_added.end());
+  // After a failure everything is still in place for the next attempt.
+  if (HB_FAULT_ERROR("store.write"))
+    return Fail("local state: writing: I/O error", ExitCode::kTemporary);
+  if (Status written = store_.Write(*batch); !written) return written;
+  for (Customer* customer : customers) customer->saved_index = customer->indexed;
+  *batch = {};
+  return {};
+}
+
+bool CustomerTable::Trim() {
+  if (memory_bytes_ <= cache_bytes_max_) return true;
+  if (unsaved_.size() > customers_.size() / 2) return false;
+  // With some room to grow, so that one look at all of them serves many that come later; first
+  // those not used in this period.
+  const size_t wanted = cache_bytes_max_ / 4 * 3;
   for (const bool all : {false, true}) {
-    for (auto it = customers_.begin(); bytes > cache_bytes_max_ && it != customers_.end();) {
-      Customer& customer = *it->second;
+    for (auto it = customers_.begin(); memory_bytes_ > wanted && it != customers_.end();) {
+      const Customer& customer = *it->second;
       if (!customer.unsaved && !customer.uncommitted && (all || customer.used < period_)) {
-        bytes -= std::min(bytes, MemoryOf(customer));
+        memory_bytes_ -= customer.memory_bytes;
         it = customers_.erase(it);
       } else {
         ++it;
       }
     }
   }
+  ++period_;
+  return true;
 }
 
 std::string CustomerTable::StoredValue(EventTime indexed, std::string_view encoded) {

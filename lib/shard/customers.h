@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,12 +32,14 @@ struct Customer {
       EventTime::Never();  // its entry in the timer index; never later than its deadline
   EventTime saved_index = EventTime::Never();  // its entry in the store's index
   size_t encoded_bytes = 0;                    // as of the last encoding
-  uint64_t used = 0;                           // save period of the last use
+  size_t memory_bytes = 0;                     // as of the last transaction
+  uint64_t used = 0;                           // period (from trim to trim) of the last use
 };
 
 // Not thread-safe: one per shard. Rules and store must outlive it.
 class CustomerTable {
  public:
+  // `cache_bytes_max`: what customers and their timers may take in memory; see Trim().
   CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store, size_t cache_bytes_max);
 
   // The customer, read from the store if need be; a new one if nobody knows it.
@@ -57,15 +60,20 @@ class CustomerTable {
   std::optional<std::string_view> Encode(Customer* customer);
   // They are part of a transaction now: what changes from here on belongs to the next one.
   void OnProduced();
-  // That transaction is committed.
-  void OnCommitted();
 
-  // Writes everything that is committed but not saved, with `local_meta`. Nothing may be
-  // uncommitted or in flight.
+  // Writes everything that is committed but not saved, in batches of kSaveBytesMax at most, the
+  // last with `local_meta`; then Trim(). Nothing may be uncommitted or part of a transaction that
+  // is under way. After an error, or if the process dies in between, the store has customers that
+  // are newer than its record, which is what replaying the changelog from there makes of it anyway.
   Status Save(std::string_view local_meta);
 
+  // If too much is in memory, forgets customers that the store holds. False: most are not saved
+  // yet, so that only Save() helps.
+  bool Trim();
+
   [[nodiscard]] size_t unsaved() const { return unsaved_.size(); }
-  [[nodiscard]] size_t unsaved_bytes() const { return unsaved_bytes_; }
+  // What the customers take, in bytes, as of the last transaction.
+  [[nodiscard]] size_t memory_bytes() const { return memory_bytes_; }
   [[nodiscard]] size_t cached() const { return customers_.size(); }
   [[nodiscard]] size_t timers_in_memory() const { return timers_.size(); }
   [[nodiscard]] const CustomerCodec& codec() const { return codec_; }
@@ -85,20 +93,23 @@ class CustomerTable {
   };
   using Map = std::unordered_map<std::string, std::unique_ptr<Customer>, Hash, std::equal_to<>>;
 
-  // Rough size in memory: the parts of the state plus what the containers add.
-  static size_t MemoryOf(const Customer& customer);
-  void Trim();
+  static constexpr size_t kSaveBytesMax = 1u << 20;
+
+  // Counts the customer as it is now.
+  void Weigh(Customer* customer);
+  // Appends what the store does not have of this customer.
+  void AddTo(StoreBatch* batch, std::deque<std::string>* values, Customer* customer);
+  Status Write(StoreBatch* batch, const std::vector<Customer*>& customers);
 
   CustomerCodec codec_;
   CustomerState fresh_;
   Store& store_;
   size_t cache_bytes_max_;
+  size_t memory_bytes_ = 0;
   TimerIndex timers_;
   Map customers_;
   std::vector<Customer*> uncommitted_;
-  std::vector<Customer*> in_flight_;  // of the transaction that is under way
   std::vector<Customer*> unsaved_;
-  size_t unsaved_bytes_ = 0;
   std::vector<Timer> dropped_timers_;  // entries of the store that turned out to be out of date
   uint64_t period_ = 1;
   std::string scratch_;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr Duration kAskTimeout = std::chrono::seconds(1);
 constexpr Duration kLogEvery = std::chrono::seconds(2);
+constexpr size_t kPerBuffered = 200;  // bytes around a customer and its state in the buffer
 
 }  // namespace
 
@@ -223,13 +224,13 @@ Status Restore::OnRecord(const InputRecord& record) {
   } else if (const std::optional<std::string_view> customer =
                  record.key ? CustomerOf(*record.key) : std::nullopt) {
     std::optional<std::string>& state = part->buffer[std::string(*customer)];
-    part->buffer_bytes += customer->size() + record.payload.value_or("").size() + 100;
+    part->buffer_bytes += customer->size() + record.payload.value_or("").size() + kPerBuffered;
     state.reset();
     if (record.payload) state.emplace(*record.payload);
   }
   size_t total = 0;
   for (const Part& p : parts_) total += p.buffer_bytes;
-  if (total > kBufferBytesMax) {
+  if (total > options_.buffer_bytes_max) {
     part->out.position = part->next;
     if (Status spilled = Spill(part); !spilled) return spilled;
   }

@@ -6,6 +6,7 @@
 //   kAsking -> kReading -> kDone
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -34,6 +35,7 @@ struct RestoreOptions {
   bool from_latest = false;        // where a partition that nobody has read begins
   bool accept_lost_input = false;  // go on at the earliest offset where the wanted one is gone
   Duration delete_retention = std::chrono::hours(24) * 7;  // of the changelog
+  size_t buffer_bytes_max = 32u << 20;  // read and not yet stored, of all parts together
 };
 
 // One shard, restored.
@@ -80,8 +82,6 @@ class Restore {
     std::vector<std::optional<int64_t>> committed;  // of the group, by topic
     std::vector<OffsetRange> input;                 // by topic
   };
-
-  static constexpr size_t kBufferBytesMax = 32u << 20;  // of all parts together
 
   enum class Check { kFine, kStartOver };
 

@@ -228,10 +228,7 @@ void Shard::OnProduced() {
   in_flight_ = true;
 }
 
-void Shard::OnCommitted() {
-  customers_.OnCommitted();
-  in_flight_ = false;
-}
+void Shard::OnCommitted() { in_flight_ = false; }
 
 Status Shard::Save(int64_t position, WallTime now, const std::string& cluster_id) {
   return customers_.Save(EncodeLocalMeta(

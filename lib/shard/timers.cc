@@ -1,13 +1,14 @@
 #include "shard/timers.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 #include <vector>
 
 namespace heartbeatd {
 
-TimerIndex::TimerIndex(Store& store, std::function<bool(const Timer&)> is_stale)
-    : store_(store), is_stale_(std::move(is_stale)) {}
+TimerIndex::TimerIndex(Store& store, std::function<bool(const Timer&)> is_stale, size_t live_max)
+    : store_(store), is_stale_(std::move(is_stale)), live_max_(std::max(live_max, 2 * kChunk)) {}
 
 Result<std::optional<Timer>> TimerIndex::First(EventTime up_to) {
   // The first live entry is the first of all only if the store cannot hold an earlier one.
@@ -29,8 +30,8 @@ void TimerIndex::Add(Timer timer) {
 }
 
 void TimerIndex::OnSaved() {
-  if (live_.size() > kLiveMax) {
-    const auto last_kept = std::next(live_.begin(), static_cast<std::ptrdiff_t>(kLiveMax / 2));
+  if (live_.size() > live_max_) {
+    const auto last_kept = std::next(live_.begin(), static_cast<std::ptrdiff_t>(live_max_ / 2));
     if (*last_kept < loaded_through_) loaded_through_ = *last_kept;
   }
   live_.erase(live_.upper_bound(loaded_through_), live_.end());

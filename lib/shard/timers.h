@@ -23,7 +23,8 @@ class TimerIndex {
  public:
   // `is_stale(entry)`: the customer's entry lies elsewhere by now, though the store does not know
   // yet.
-  TimerIndex(Store& store, std::function<bool(const Timer&)> is_stale);
+  // `live_max`: so many entries are kept in memory after a save.
+  TimerIndex(Store& store, std::function<bool(const Timer&)> is_stale, size_t live_max = 65'536);
 
   // The first entry with due <= up_to, if there is one.
   Result<std::optional<Timer>> First(EventTime up_to);
@@ -38,10 +39,10 @@ class TimerIndex {
 
  private:
   static constexpr size_t kChunk = 4096;
-  static constexpr size_t kLiveMax = 65'536;  // kept after a save
 
   Store& store_;
   std::function<bool(const Timer&)> is_stale_;
+  size_t live_max_;
   // Complete up to loaded_through_ (inclusive); beyond it only what is not in the store.
   std::set<Timer> live_;
   Timer loaded_through_{EventTime::Min(), ""};

@@ -515,15 +515,13 @@ Status Worker::WriteBehind() {
 
 Shard* Worker::DueForSaving() {
   const Duration now = parts_.clock.Monotonic();
-  size_t bytes = 0;
-  Shard* largest = nullptr;
+  Shard* fullest = nullptr;
   for (const auto& [partition, shard] : shards_) {
-    bytes += shard->customers().unsaved_bytes();
-    if (largest == nullptr ||
-        largest->customers().unsaved_bytes() < shard->customers().unsaved_bytes())
-      largest = shard.get();
+    if (!shard->customers().Trim()) return shard.get();
+    if (fullest == nullptr || fullest->customers().unsaved() < shard->customers().unsaved())
+      fullest = shard.get();
   }
-  if (bytes >= options_.unsaved_bytes_max || intake_paused_) return largest;
+  if (intake_paused_) return fullest;
   const auto shards = static_cast<int>(shards_.size());
   for (const auto& [partition, shard] : shards_) {
     const Duration age = now - last_save_[partition];

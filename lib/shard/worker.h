@@ -41,8 +41,7 @@ struct WorkerOptions {
   Duration flush_interval = std::chrono::seconds(5);
   Duration flush_interval_max = std::chrono::seconds(30);
   Duration store_flush_interval = std::chrono::seconds(30);
-  size_t unsaved_bytes_max = 64u << 20;  // of all shards of the worker
-  size_t cache_bytes_max = 64u << 20;    // likewise
+  size_t cache_bytes_max = 64u << 20;  // for the customers of all shards of the worker
   // Where a commit waits for the broker while the worker goes on with the next events.
   CommitTail::Where commit_tail = CommitTail::Where::kOwnThread;
 };

@@ -41,7 +41,7 @@ class MemoryStore final : public Store {
     }
     for (const Timer& timer : batch.timers_removed) timers_.erase(timer);
     timers_.insert(batch.timers_added.begin(), batch.timers_added.end());
-    local_meta_ = std::string(batch.local_meta);
+    if (!batch.local_meta.empty()) local_meta_ = std::string(batch.local_meta);
     return {};
   }
 

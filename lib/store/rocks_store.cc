@@ -32,6 +32,8 @@ constexpr char kTimerPrefix = 't';
 const std::string kMetaKey = "m";
 constexpr size_t kDueBytes = 8;
 
+constexpr int kCacheShardBits = 3;  // enough for so many workers not to wait for one another
+
 std::string StateKey(std::string_view customer) {
   std::string key(1, kStatePrefix);
   key += customer;
@@ -175,7 +177,7 @@ class RocksStore final : public Store {
     for (const Timer& timer : batch.timers_removed) writes.Delete(family_.get(), TimerKey(timer));
     for (const Timer& timer : batch.timers_added)
       writes.Put(family_.get(), TimerKey(timer), rocksdb::Slice());
-    writes.Put(family_.get(), kMetaKey, SliceOf(batch.local_meta));
+    if (!batch.local_meta.empty()) writes.Put(family_.get(), kMetaKey, SliceOf(batch.local_meta));
     const rocksdb::Status written = db_->Write(WithoutLog(), &writes);
     if (!written.ok()) return FailFrom(written, "writing");
     return {};
@@ -191,7 +193,8 @@ class RocksStore final : public Store {
       status = state.bytes ? writer.Put(StateKey(state.customer), SliceOf(*state.bytes))
                            : writer.Delete(StateKey(state.customer));
     }
-    if (status.ok()) status = writer.Put(kMetaKey, SliceOf(batch.local_meta));
+    if (status.ok() && !batch.local_meta.empty())
+      status = writer.Put(kMetaKey, SliceOf(batch.local_meta));
     for (const Timer& timer : batch.timers_added) {
       if (!status.ok()) break;
       status = writer.Put(TimerKey(timer), rocksdb::Slice());
@@ -302,8 +305,13 @@ rocksdb::Options BaseOptions(const StoreOptions& options) {
   out.compression = rocksdb::kLZ4Compression;
   out.write_buffer_size = std::max<size_t>(4u << 20, options.memtable_bytes / 4);
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes);
+  // A filter of a whole file is as large as a shard of a small cache: it would be read and thrown
+  // away again for each customer. In pieces the cache holds what it can.
+  table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes, kCacheShardBits);
   table.cache_index_and_filter_blocks = true;
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
+  table.pin_top_level_index_and_filter = true;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.whole_key_filtering = true;
   out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));

@@ -37,7 +37,8 @@ struct StoreBatch {
   std::vector<State> states;
   std::vector<Timer> timers_removed;  // before timers_added
   std::vector<Timer> timers_added;
-  std::string_view local_meta;  // replaces the shard's own record (position, __meta, ...)
+  // Replaces the shard's own record (position, __meta, ...); empty: that one stays.
+  std::string_view local_meta;
 };
 
 class Store {
@@ -45,7 +46,7 @@ class Store {
   virtual ~Store() = default;
 
   virtual Result<std::optional<std::string>> Get(std::string_view customer) = 0;
-  // What the newest batch wrote as local_meta; nothing in a new or wiped store.
+  // What the newest batch that had one wrote as local_meta; nothing in a new or wiped store.
   virtual Result<std::optional<std::string>> LocalMeta() = 0;
 
   // The first `limit` timers after `after` in the order of (due, customer).

@@ -175,11 +175,22 @@ TEST_CASE("store: a batch puts, replaces and deletes") {
   Write(*store, {.states = {{"a", std::nullopt}, {"b", "3"}, {"unknown", std::nullopt}},
                  .removed = {T(10, "a"), T(99, "nobody")},
                  .added = {T(5, "b")},
-                 .meta = ""});
+                 .meta = "second"});
   CHECK_FALSE(Get(*store, "a"));
   CHECK(Get(*store, "b") == "3");
-  CHECK(Meta(*store) == "");
+  CHECK(Meta(*store) == "second");
   CHECK(Timers(*store) == std::vector<Timer>{T(5, "b"), T(20, "b")});
+}
+
+TEST_CASE("store: a batch without a record of the shard leaves the one that is there") {
+  FOR_EACH_STORE(subject);
+  const auto store = subject->make();
+  Write(*store, {.states = {{"c", "1"}}, .meta = ""});
+  CHECK_FALSE(Meta(*store));
+  Write(*store, {.states = {{"c", "2"}}, .meta = "record"});
+  Write(*store, {.states = {{"c", "3"}}, .meta = ""});
+  CHECK(Meta(*store) == "record");
+  CHECK(Get(*store, "c") == "3");
 }
 
 TEST_CASE("store: a timer that is removed and added in one batch is there") {
@@ -339,7 +350,7 @@ TEST_CASE("store: any operations in any order, against a plain map") {
       }
       for (const Timer& gone : batch.removed) timers.erase(gone);
       timers.insert(batch.added.begin(), batch.added.end());
-      meta = batch.meta;
+      if (!batch.meta.empty()) meta = batch.meta;
     } else if (what < 65) {
       Batch batch{.meta = bytes()};
       std::map<std::string, std::string> put;
@@ -351,7 +362,7 @@ TEST_CASE("store: any operations in any order, against a plain map") {
       REQUIRE(store->Ingest(Of(batch)));
       for (const auto& [id, value] : put) states[id] = value;
       timers.insert(added.begin(), added.end());
-      meta = batch.meta;
+      if (!batch.meta.empty()) meta = batch.meta;
     } else if (what < 66) {
       REQUIRE(store->Wipe());
       states.clear();

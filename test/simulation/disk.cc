@@ -103,7 +103,7 @@ void Disk::Apply(const Change& change, Image* image) {
   }
   for (const Timer& timer : change.timers_removed) image->timers.erase(timer);
   image->timers.insert(change.timers_added.begin(), change.timers_added.end());
-  image->local_meta = change.local_meta;
+  if (!change.local_meta.empty()) image->local_meta = change.local_meta;
 }
 
 }  // namespace heartbeatd::sim

@@ -1,0 +1,210 @@
+// What a shard's customers take in memory, and how they get to the store.
+#include "shard/customers.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <set>
+
+#include "catch.h"
+#include "given.h"
+#include "shard/evaluator.h"
+#include "store/memory_store.h"
+
+namespace heartbeatd {
+namespace {
+
+constexpr const char* kRules = R"(
+measures: {purchases: {type: purchase, sum: amount, distinct: category}}
+rules:
+  - {id: quiet, detector: silence, measure: purchases, after: 10d, minimum: {days: 1}}
+  - {id: fewer, detector: dropping, measure: purchases, value: distinct, window: 28d, baseline: {periods: 3}, ratio: 0.5,
+     minimum: {baseline_count: 8, observed_for: 112d}}
+)";
+const EventTime kT = At("2026-03-02T09:00:00Z");
+
+// A store that knows which batches it was given, and takes only so many.
+class RecordingStore final : public Store {
+ public:
+  struct Batch {
+    std::set<std::string> states, timers;  // customers
+    std::string local_meta;
+  };
+
+  Result<std::optional<std::string>> Get(std::string_view customer) override {
+    return inner_->Get(customer);
+  }
+  Result<std::optional<std::string>> LocalMeta() override { return inner_->LocalMeta(); }
+  Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) override {
+    return inner_->Timers(after, limit);
+  }
+  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
+                                                                     size_t limit) override {
+    return inner_->Customers(after, limit);
+  }
+  Status Write(const StoreBatch& batch) override {
+    if (batches.size() >= batches_max) return Fail("the disk is full", ExitCode::kTemporary);
+    Batch& kept = batches.emplace_back();
+    for (const StoreBatch::State& state : batch.states) kept.states.emplace(state.customer);
+    for (const auto* timers : {&batch.timers_removed, &batch.timers_added})
+      for (const Timer& timer : *timers) kept.timers.insert(timer.customer);
+    kept.local_meta = batch.local_meta;
+    return inner_->Write(batch);
+  }
+  Status Flush() override { return {}; }
+  Status Wipe() override { return inner_->Wipe(); }
+
+  std::vector<Batch> batches;
+  size_t batches_max = SIZE_MAX;
+
+ private:
+  std::unique_ptr<Store> inner_ = MakeMemoryStore();
+};
+
+struct World {
+  explicit World(size_t cache_bytes_max)
+      : table(*rules, evaluator.NewState(), store, cache_bytes_max) {}
+
+  // Purchases of these customers, committed together.
+  void Purchase(int first, int last, EventTime at = kT) {
+    for (int number = first; number < last; ++number) {
+      Result<Customer*> found = table.Find(fmt::format("customer{:04}", number));
+      REQUIRE(found);
+      const Event event = EventOf(
+          *rules, at,
+          fmt::format(R"("type":"purchase","amount":1,"properties":{{"category":"{}"}})", number),
+          fmt::format("e{}-{}", number, at.ms()));
+      std::vector<OutgoingAlert> alerts;
+      evaluator.OnEvent((*found)->id, event, at, at, &(*found)->state, &alerts);
+      table.MarkChanged(*found);
+    }
+    for (Customer* customer : table.uncommitted()) (void)table.Encode(customer);
+    table.OnProduced();
+  }
+
+  // Every stored customer is found by its timer, and every timer finds its customer.
+  void CheckStore(size_t customers) {
+    std::set<Timer> timers;
+    for (const Timer& timer : *store.Timers({EventTime::Min(), ""}, SIZE_MAX)) timers.insert(timer);
+    const auto stored = *store.Customers("", SIZE_MAX);
+    CHECK(stored.size() == customers);
+    CHECK(timers.size() == customers);
+    for (const auto& [customer, value] : stored)
+      CHECK(timers.contains({CustomerTable::ParseStored(value)->indexed, customer}));
+  }
+
+  std::shared_ptr<const RuleSet> rules = RulesOf(kRules);
+  Evaluator evaluator{*rules};
+  RecordingStore store;
+  CustomerTable table;
+};
+
+TEST_CASE("customers: they are saved in parts, each with its timer, and the record comes last") {
+  World world(256u << 10);
+  world.Purchase(0, 1000);
+  REQUIRE(world.table.Save("record"));
+  REQUIRE(world.store.batches.size() > 3);
+  std::set<std::string> seen;
+  for (const RecordingStore::Batch& batch : world.store.batches) {
+    CHECK(batch.local_meta == (&batch == &world.store.batches.back() ? "record" : ""));
+    CHECK(batch.timers == batch.states);
+    for (const std::string& customer : batch.states) CHECK(seen.insert(customer).second);
+  }
+  world.CheckStore(1000);
+}
+
+TEST_CASE("customers: a save that fails on the way is finished by the next") {
+  World world(256u << 10);
+  world.Purchase(0, 1000);
+  world.store.batches_max = 2;
+  REQUIRE_FALSE(world.table.Save("first"));
+  CHECK(world.table.unsaved() == 1000);
+  CHECK_FALSE(*world.store.LocalMeta());
+  // Meanwhile deadlines move to where nothing was written yet, in both directions.
+  world.Purchase(0, 400, kT + Days(2));
+  EventTime due;
+  for (int i = 0; i < 100; ++i) REQUIRE(world.table.NextDue(kT + Days(11), &due));
+  world.store.batches_max = SIZE_MAX;
+  REQUIRE(world.table.Save("second"));
+  CHECK(*world.store.LocalMeta() == "second");
+  world.CheckStore(1000);
+}
+
+TEST_CASE("customers: memory stays within its limit, and nobody is forgotten") {
+  constexpr size_t kLimit = 256u << 10;
+  World world(kLimit);
+  size_t saves = 0;
+  for (int day = 0; day < 5; ++day) {
+    for (int first = 0; first < 2000; first += 20) {
+      world.Purchase(first, first + 20, kT + Days(day));
+      CHECK(world.table.memory_bytes() < kLimit + kLimit / 8);
+      if (world.table.Trim()) continue;
+      REQUIRE(world.table.Save("record"));
+      ++saves;
+      CHECK(world.table.memory_bytes() <= kLimit);
+    }
+  }
+  CHECK(saves > 10);
+  CHECK(world.table.cached() < 1000);
+  CHECK(world.table.cached() > 20);
+  REQUIRE(world.table.Save("record"));
+  world.CheckStore(2000);
+  for (int number = 0; number < 2000; number += 97) {
+    const Result<Customer*> found = world.table.Find(fmt::format("customer{:04}", number));
+    REQUIRE(found);
+    CHECK((*found)->state.measures[0].count == 5);
+  }
+}
+
+TEST_CASE("customers: what is read and not changed goes without a save") {
+  World world(256u << 10);
+  world.Purchase(0, 2000);
+  REQUIRE(world.table.Save("record"));
+  for (int number = 0; number < 2000; ++number) {
+    REQUIRE(world.table.Find(fmt::format("customer{:04}", number)));
+    CHECK(world.table.Trim());
+    CHECK(world.table.memory_bytes() <= 256u << 10);
+  }
+}
+
+TEST_CASE("customers: memory that nobody uses any more is not counted") {
+  World world(0);
+  world.Purchase(0, 100);
+  CHECK(world.table.memory_bytes() > 100 * sizeof(Customer));
+  CHECK_FALSE(world.table.Trim());
+  REQUIRE(world.table.Save("record"));
+  CHECK(world.table.memory_bytes() == 0);
+  CHECK(world.table.cached() == 0);
+}
+
+TEST_CASE("customers: each part of a state counts") {
+  World world(1u << 20);
+  world.Purchase(0, 1);
+  const Result<Customer*> found = world.table.Find("customer0000");
+  size_t before = (*found)->memory_bytes;
+  CHECK(before >= MemoryOf((*found)->state) + sizeof(Customer));
+  for (int day = 1; day <= 64; day *= 2) {
+    for (int more = 0; more < day; ++more) world.Purchase(0, 1, kT + Days(day + more));
+    CHECK((*found)->memory_bytes > before);
+    before = (*found)->memory_bytes;
+  }
+  CustomerState state = (*found)->state;
+  const auto grows = [&](const char* what) {
+    INFO(what);
+    const size_t now = MemoryOf(state);
+    CHECK(now > before);
+    before = now;
+  };
+  before = MemoryOf(state);
+  state.rules[0].memory.assign(1000, 'm');
+  grows("a detector's memory");
+  state.rules[0].episodes.resize(3);
+  grows("episodes");
+  state.rules[0].episodes[0].evidence.assign(1000, 'e');
+  grows("their evidence");
+  for (uint32_t hash = 0; hash < 64; ++hash) state.measures[0].buckets.back().distinct.Insert(hash);
+  grows("distinct values");
+}
+
+}  // namespace
+}  // namespace heartbeatd
