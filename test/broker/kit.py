@@ -64,9 +64,10 @@ class Kit:
         extra += [f"--route={kind}={target}" for kind, target in (route or {}).items()]
         return json.loads(self.run("feed", file, "--topic", topic, "--rate", rate, "--skip", skip, *extra, seconds=600))
 
-    def generate(self, file, events, customers, days=180, seed=1):
-        """The benchmark's load as JSON lines."""
-        self.run("generate", "--file", file, "--events", events, "--customers", customers, "--days", days, "--seed", seed)
+    def generate(self, file, events, customers, days=180, seed=1, everybody_first=False):
+        """The benchmark's load as JSON lines; `everybody_first`: the first events are one of each customer."""
+        self.run("generate", "--file", file, "--events", events, "--customers", customers, "--days", days, "--seed", seed,
+                 *(["--everybody-first"] if everybody_first else []))
 
     def tick(self, timestamp, *topics):
         self.run("tick", "--timestamp", timestamp, *topics)

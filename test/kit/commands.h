@@ -133,6 +133,7 @@ struct GenerateOptions {
   int64_t customers = 200'000;
   int days = 180;
   uint64_t seed = 1;
+  bool everybody_first = false;  // the first events are one of each customer
 };
 // Fills a topic with the load of the benchmark: sorted by event time, the same for the same seed.
 void Generate(const GenerateOptions& options);

@@ -142,7 +142,9 @@ void Generate(const GenerateOptions& options) {
     const int64_t time_ms =
         kLastEventMs - span_ms + static_cast<int64_t>(elapsed * static_cast<double>(span_ms));
     std::array<char, 24> customer{};
-    std::snprintf(customer.data(), customer.size(), "c%07ld", population.Draw(random, elapsed));
+    const bool first = options.everybody_first && i < options.customers;
+    std::snprintf(customer.data(), customer.size(), "c%07ld",
+                  first ? i : population.Draw(random, elapsed));
     std::array<char, 512> buffer{};
     const std::string_view event = FormatEvent(buffer, i, customer.data(), time_ms, random);
     sink.Put(customer.data(), event);

@@ -226,6 +226,8 @@ class CommandLine {
         ->capture_default_str()
         ->check(CLI::PositiveNumber);
     verb->add_option("--seed", generate_.seed)->capture_default_str();
+    verb->add_flag("--everybody-first", generate_.everybody_first,
+                   "the first events are one of each customer");
   }
 
   void AddDiscard() {
