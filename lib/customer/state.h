@@ -28,7 +28,7 @@ class RecentIds {
  public:
   struct Entry {
     uint64_t hash = 0;
-    int64_t ms = 0;  // the event's time
+    int64_t ms = 0;  // T when it came: a late event is remembered as long as any other
   };
 
   [[nodiscard]] bool Contains(uint64_t hash) const;

@@ -71,7 +71,7 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
       return effect;
     }
     const int64_t oldest_ms = (now - rules_.dedupe_within).ms();
-    state->recent.Add({event.id_hash, event.time.ms()}, rules_.dedupe_ids, oldest_ms);
+    state->recent.Add({event.id_hash, now.ms()}, rules_.dedupe_ids, oldest_ms);
   }
   effect.late = event.time < now;
   state->first_seen = std::min(state->first_seen, event.time);

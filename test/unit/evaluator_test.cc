@@ -127,6 +127,16 @@ TEST_CASE("evaluator: how many ids are remembered, and for how long") {
   CHECK(customer.On(kT + row.apart, R"("type":"purchase")", "same").duplicate == row.duplicate);
 }
 
+TEST_CASE("evaluator: late events that come twice count once, however late they are") {
+  OneCustomer customer(kPlain);
+  customer.AdvanceTo(kT + Days(30));
+  for (const bool again : {false, true}) {
+    for (const char* id : {"late", "later", "latest"})
+      CHECK(customer.On(kT, R"("type":"purchase")", id).duplicate == again);
+  }
+  CHECK(customer.state.measures[0].count == 3);
+}
+
 TEST_CASE("evaluator: what an event did is told for counting") {
   OneCustomer customer(
       "measures: {m: {type: purchase, distinct: item}}\n"

@@ -46,7 +46,7 @@ class Customer:
         self.lifecycle = Lifecycle(self.configuration.lifecycle)
         self.episodes = [{} for _ in self.rules]  # key -> Episode
         self.due = [values.NEVER for _ in self.rules]  # when time alone can change what the rule says
-        self.recent = []  # (event id, time), oldest arrival first
+        self.recent = []  # (event id, the clock when it came), oldest arrival first
         self.first_seen_ms = self.last_seen_ms = None
 
     @property
@@ -96,7 +96,7 @@ class Customer:
                                len(self.recent) >= self.configuration.dedupe_ids):
             self.recent.pop(0)
         if self.configuration.dedupe_ids:
-            self.recent.append((event.id, event.ms))
+            self.recent.append((event.id, now))
 
     # --- rules ---
 

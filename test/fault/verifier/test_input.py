@@ -70,6 +70,8 @@ def test_repeated_within_the_last_ids(tmp_path):
     assert count(tmp_path, [event(day.format(n), "visit", id=id) for n, id in enumerate("abca")]) == 4
     assert count(tmp_path, [event("2026-01-01", "visit", id="a"), event("2026-01-04", "visit", id="b"),
                             event("2026-01-04", "visit", id="a")]) == 3
+    late = [event("2026-01-01", "visit", id="a"), event("2026-01-01", "visit", id="b"), event("2026-01-01", "visit", id="a")]
+    assert count(tmp_path, [event("2026-01-31", "visit", id="t"), *late]) == 3
 
 
 def test_refused_events_move_nothing(tmp_path):
