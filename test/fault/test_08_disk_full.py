@@ -1,4 +1,5 @@
 """No byte is left for the local state: the daemon waits and goes on once there is room."""
+import shutil
 import sys
 import time
 
@@ -33,7 +34,7 @@ def disk(tmp_path):
 @pytest.mark.row(8, "disk full")
 def test_disk_full(new_app, row, disk):
     app = new_app(instance="shop-1", memory="32MiB", workers=1)
-    history = events.generated(app.folder / "history.jsonl", app.kit, count=100_000, customers=30_000)
+    history = events.generated(app.folder / "history.jsonl", app.kit, count=60_000, customers=20_000)
     app.create_inputs()
     daemon = app.process(prefix=disk.prefix, state={"directory": str(disk.folder / "state")})
     daemon.start()
@@ -71,4 +72,6 @@ def test_disk_full(new_app, row, disk):
     stream.rest()
     app.end(history.until)
     row.figure(f"waits, and resumes {resumed:.1f} s after there is room")
+    app.stop_all()
+    shutil.copytree(disk.files("state")[0], app.state_directory())  # to where it can be looked at
     row.judge(app, history, least=1000)
