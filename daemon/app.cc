@@ -200,6 +200,7 @@ class Daemon {
         .name = fmt::format("worker {}", kafka.worker),
         .shard = {.topics = c.input.topics,
                   .rules = config_.rules,
+                  .format = config_.daemon.input.format,
                   .time_source = c.time_source,
                   .delay = c.time_delay,
                   .future_skew = c.future_skew,

@@ -46,6 +46,7 @@ class Backtest {
     }
     shard_ = std::make_unique<Shard>(ShardOptions{.topics = {"input"},
                                                   .rules = config_.rules,
+                                                  .format = config_.daemon.input.format,
                                                   .time_source = TimeSource::kEvent,
                                                   .future_skew = config_.daemon.future_skew,
                                                   .cache_bytes_max = config_.daemon.memory_bytes},
@@ -60,7 +61,7 @@ class Backtest {
   Status ReadInput() {
     Result<JsonLinesReader> reader = JsonLinesReader::Open(options_.input);
     if (!reader) return std::unexpected(std::move(reader.error()));
-    FlatDecoder peek(config_.rules->schema, config_.rules->currency);
+    EventDecoder peek(config_.rules->schema, config_.rules->currency, config_.daemon.input.format);
     Event event;
     int64_t offset = 0;
     std::string_view line;

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "daemon/event_format.h"
 #include "daemon/presets.h"
 #include "kafka/client.h"
 #include "rules/yaml.h"
@@ -131,7 +132,7 @@ class Reader {
     }
     if (use_ == ConfigUse::kRun && input.Has("topics") && out_.input.topics.empty())
       input.ErrorAt("topics", "'topics' of 'input' names no topic");
-    input.Choice("format", {"flat"});
+    out_.input.format = ReadEventFormat(input);
     out_.input.from_latest = input.Choice("start", {"earliest", "latest"}).value_or(0) == 1;
     input.Finish();
   }

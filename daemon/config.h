@@ -26,6 +26,7 @@ struct DaemonConfig {
   };
   struct Input {
     std::vector<std::string> topics;
+    EventFormat format = FlatFormat();
     bool from_latest = false;  // where a partition that nobody has read yet begins
   };
   struct Output {

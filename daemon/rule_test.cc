@@ -4,15 +4,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "customer/codec.h"
 #include "daemon/config.h"
+#include "daemon/expected_alerts.h"
 #include "event/number.h"
 #include "rules/yaml.h"
 #include "shard/shard.h"
@@ -25,183 +25,39 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kUnits = 10'000;
 constexpr int64_t kTimesMax = 100'000;
-constexpr size_t kShownMax = 20;  // unexpected alerts of one step
 // Where the wall clock stands for events that do not say when they arrive: none is from the future.
 constexpr WallTime kWall{kEventTimeMax.ms() - kMsPerDay};
 
-// -- Expected alerts -----------------------------------------------------------------------------
-
-// Reads a time as a file may write it; nothing if it is none.
-using ReadTime = std::function<std::optional<EventTime>(const std::string& text)>;
-
-std::string TextOf(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+Json& At(Json& message, const JsonPointer& place) {
+  Json::json_pointer pointer;
+  for (const std::string& key : place) pointer.push_back(key);
+  return message[pointer];
 }
 
-bool SameNumber(double a, double b) { return std::abs(a - b) <= 1e-6 * std::max(1.0, std::abs(b)); }
-
-std::optional<double> NumberOf(const Node& node) {
-  double value = 0;
-  const char* end = node.scalar.data() + node.scalar.size();
-  const auto [last, failure] = std::from_chars(node.scalar.data(), end, value);
-  if (node.quoted || failure != std::errc() || last != end) return {};
-  return value;
+// An event of a test as a message of the format. What has no place in it is left out.
+std::string MessageOf(const Json& event, const EventFormat& format) {
+  static constexpr std::pair<const char*, EventField> kFields[] = {
+      {"properties", EventField::kProperties}, {"type", EventField::kType},
+      {"event_id", EventField::kEventId},      {"customer_id", EventField::kCustomerId},
+      {"timestamp", EventField::kTimestamp},   {"amount", EventField::kAmount},
+      {"currency", EventField::kCurrency}};
+  Json message = Json::object();
+  for (const auto& [name, field] : kFields) {
+    if (event.contains(name) && !format.At(field).empty())
+      At(message, format.At(field)[0]) = event[name];
+  }
+  for (const auto& [name, place] : format.properties) {
+    if (event.contains("properties") && event["properties"].contains(name))
+      At(message, place) = event["properties"][name];
+  }
+  return message.dump();
 }
-
-bool SameValue(const Json& value, const Node& expected, const ReadTime& read_time) {
-  if (expected.kind == Node::Kind::kList) {
-    const auto same = [&](const Json& item, const Node& node) {
-      return SameValue(item, node, read_time);
-    };
-    return value.is_array() &&
-           std::equal(value.begin(), value.end(), expected.list.begin(), expected.list.end(), same);
-  }
-  if (value.is_null())
-    return expected.kind == Node::Kind::kNull || (!expected.quoted && expected.scalar == "null");
-  if (expected.kind != Node::Kind::kScalar) return false;
-  if (value.is_number()) {
-    const std::optional<double> number = NumberOf(expected);
-    return number && SameNumber(value.get<double>(), *number);
-  }
-  const std::string text = TextOf(value);
-  if (text == expected.scalar) return true;
-  const std::optional<EventTime> time = ParseRfc3339(text);
-  return time && read_time(expected.scalar) == time;
-}
-
-std::string Show(const Node& expected) {
-  if (expected.kind == Node::Kind::kNull) return "null";
-  if (expected.kind == Node::Kind::kScalar) return expected.scalar;
-  std::string out;
-  for (const Node& item : expected.list) out += (out.empty() ? "" : ", ") + Show(item);
-  if (expected.kind == Node::Kind::kList) return "[" + out + "]";
-  for (const Node::Entry& entry : expected.map) {
-    const bool nested = entry.value.kind == Node::Kind::kMap;
-    out += fmt::format("{}{}: {}{}{}", out.empty() ? "" : ", ", entry.key, nested ? "{" : "",
-                       Show(entry.value), nested ? "}" : "");
-  }
-  return out;
-}
-
-// Appends "path: VALUE, expected ...", where the two differ.
-void Compare(const Json* value, const Node& expected, const std::string& path,
-             const ReadTime& read_time, std::vector<std::string>* differences) {
-  if (expected.kind == Node::Kind::kMap) {
-    for (const Node::Entry& entry : expected.map) {
-      const Json* child = nullptr;
-      if (value != nullptr && value->is_object() && value->contains(entry.key))
-        child = &value->at(entry.key);
-      Compare(child, entry.value, path.empty() ? entry.key : path + "." + entry.key, read_time,
-              differences);
-    }
-    return;
-  }
-  if (value != nullptr && SameValue(*value, expected, read_time)) return;
-  differences->push_back(fmt::format(
-      "{}: {}, expected {}", path, value == nullptr ? "missing" : TextOf(*value), Show(expected)));
-}
-
-// The alert's fields under the names that a test uses.
-Json FieldsOf(const std::string& payload) {
-  Json event = Json::parse(payload);
-  Json fields{{"time", event["time"]}, {"customer", event["subject"]}};
-  const Json details = event["data"].contains("customer") ? event["data"]["customer"] : Json();
-  event["data"].erase("customer");
-  fields.update(event["data"]);
-  fields["id"] = event["id"];
-  if (details.is_object()) fields.update(details);  // stage, activity, ..., last_seen
-  return fields;
-}
-
-// Pairs every expectation with an alert of its own if that can be done at all, and as many as
-// possible otherwise: augmenting paths. Returns for each expectation its alert, or -1.
-std::vector<int> Assign(const std::vector<std::vector<bool>>& fits, size_t alerts) {
-  std::vector<int> alert_of(fits.size(), -1);
-  std::vector<int> owner(alerts, -1);
-  std::vector<bool> tried;
-  const std::function<bool(size_t)> place = [&](size_t expectation) {
-    for (size_t alert = 0; alert < alerts; ++alert) {
-      if (!fits[expectation][alert] || tried[alert]) continue;
-      tried[alert] = true;
-      if (owner[alert] >= 0 && !place(static_cast<size_t>(owner[alert]))) continue;
-      owner[alert] = static_cast<int>(expectation);
-      alert_of[expectation] = static_cast<int>(alert);
-      return true;
-    }
-    return false;
-  };
-  for (size_t i = 0; i < fits.size(); ++i) {
-    tried.assign(alerts, false);
-    place(i);
-  }
-  return alert_of;
-}
-
-// One alert for people.
-std::string Show(const Json& alert) {
-  Json shown = alert;
-  for (const char* key :
-       {"version", "severity", "action", "labels", "annotations", "episode", "key", "late_by",
-        "detector", "customer_id", "id", "first_seen", "last_seen"})
-    shown.erase(key);
-  std::string out;
-  for (const auto& [key, value] : shown.items())
-    out += fmt::format("{}{}: {}", out.empty() ? "" : ", ", key, TextOf(value));
-  return out;
-}
-
-// What is wrong with these alerts, or nothing.
-std::optional<std::string> Judge(const std::vector<Json>& alerts, const Node& expected,
-                                 const ReadTime& read_time) {
-  std::vector<std::vector<std::vector<std::string>>> differences(expected.list.size());
-  std::vector<std::vector<bool>> fits(expected.list.size());
-  for (size_t i = 0; i < expected.list.size(); ++i) {
-    for (const Json& alert : alerts) {
-      Compare(&alert, expected.list[i], "", read_time, &differences[i].emplace_back());
-      fits[i].push_back(differences[i].back().empty());
-    }
-  }
-  const std::vector<int> alert_of = Assign(fits, alerts.size());
-  std::vector<bool> taken(alerts.size(), false);
-  for (const int alert : alert_of) {
-    if (alert >= 0) taken[static_cast<size_t>(alert)] = true;
-  }
-  std::string out;
-  for (size_t i = 0; i < alert_of.size(); ++i) {
-    if (alert_of[i] >= 0) continue;
-    out += fmt::format("\n    expected:  {}", Show(expected.list[i]));
-    // The nearest of those that nobody else has.
-    std::optional<size_t> nearest;
-    for (size_t a = 0; a < alerts.size(); ++a) {
-      if (!taken[a] && (!nearest || differences[i][a].size() < differences[i][*nearest].size()))
-        nearest = a;
-    }
-    if (!nearest) {
-      out += "\n      there is no such alert";
-      continue;
-    }
-    taken[*nearest] = true;
-    out += fmt::format("\n      the nearest: {}", Show(alerts[*nearest]));
-    for (const std::string& difference : differences[i][*nearest])
-      out += fmt::format("\n      {}", difference);
-  }
-  size_t unexpected = 0;
-  for (size_t a = 0; a < alerts.size(); ++a) {
-    if (taken[a]) continue;
-    if (++unexpected <= kShownMax) out += fmt::format("\n    not expected: {}", Show(alerts[a]));
-  }
-  if (unexpected > kShownMax)
-    out += fmt::format("\n    not expected: {} more", unexpected - kShownMax);
-  if (out.empty()) return {};
-  return fmt::format("{} alerts, {} expected{}", alerts.size(), expected.list.size(), out);
-}
-
-// -- One test ------------------------------------------------------------------------------------
 
 class Test {
  public:
   Test(const LoadedConfig& config, const RuleTestOptions& options, Findings& findings)
       : rules_(config.rules),
+        format_(config.daemon.input.format),
         future_skew_(config.daemon.future_skew),
         calendar_(config.rules->calendar),
         options_(options),
@@ -247,10 +103,14 @@ class Test {
 
   void Take(const Node& node) {
     MapReader step(&node, "a step", findings_);
-    if (node.kind == Node::Kind::kMap && node.map.size() != 1)
+    const Node* headers = step.Has("raw") ? step.Child("headers") : nullptr;
+    if (node.kind == Node::Kind::kMap && node.map.size() != (headers != nullptr ? 2 : 1))
       findings_.Error(node.place, "a step does one thing: put the next behind a dash of its own");
     if (const Node* event = step.Child("event")) Events(*event);
-    if (const std::optional<std::string> raw = step.Text("raw")) Send(*raw, kWall);
+    if (const std::optional<std::string> raw = step.Text("raw")) {
+      const std::vector<Header> read = ReadHeaders(headers);
+      if (ok()) Send(*raw, kWall, read);
+    }
     if (const std::optional<Duration> by = step.Time("advance")) AdvanceTo(now_ + *by);
     if (const std::optional<EventTime> to = Moment(step, "advance_to")) AdvanceTo(*to);
     if (const Node* expected = step.Child("expect")) Expect(step, *expected);
@@ -312,9 +172,18 @@ class Test {
     for (int64_t i = 0; i < times; ++i) {
       json["event_id"] = id ? *id : fmt::format("event-{}", ++ids_);
       json["timestamp"] = FormatRfc3339(*at);
-      Send(json.dump(), arrives ? WallTime(arrives->ms()) : kWall);
+      Send(MessageOf(json, format_), arrives ? WallTime(arrives->ms()) : kWall);
       *at = *at + every;
     }
+  }
+
+  std::vector<Header> ReadHeaders(const Node* node) {
+    std::vector<Header> headers;
+    MapReader reader(node, "'headers' of a step", findings_);
+    if (node == nullptr) return headers;
+    for (const Node::Entry& entry : node->map)
+      headers.push_back({entry.key, reader.Text(entry.key, "")});
+    return headers;
   }
 
   static Json JsonOf(const Node& node) {
@@ -325,9 +194,14 @@ class Test {
     return number ? Json::parse(node.scalar) : Json(node.scalar);
   }
 
-  void Send(const std::string& payload, WallTime wall) {
-    shard_->Offer(0, InputRecord{.topic = "input", .offset = offset_++, .payload = payload},
-                  {.wall = wall});
+  void Send(const std::string& payload, WallTime wall, std::vector<Header> headers = {}) {
+    InputRecord record{.topic = "input", .offset = offset_++, .payload = payload};
+    record.handle = {new std::vector<Header>(std::move(headers)),
+                     [](void* held) { delete static_cast<std::vector<Header>*>(held); }};
+    record.read_headers = [](const void* held) {
+      return *static_cast<const std::vector<Header>*>(held);
+    };
+    shard_->Offer(0, std::move(record), {.wall = wall});
     Finish([&] { return shard_->Step(kUnits, wall); });
   }
 
@@ -351,6 +225,7 @@ class Test {
 
   void Collect() {
     for (const OutgoingAlert& alert : shard_->outbox().alerts) {
+      if (options_.on_alert) options_.on_alert(alert.payload);
       const std::string& rule = rules_->rules[alert.rule].info.id;
       if (only_.empty() || std::find(only_.begin(), only_.end(), rule) != only_.end())
         alerts_.push_back(FieldsOf(alert.payload));
@@ -364,6 +239,7 @@ class Test {
   void Open(std::unique_ptr<Store> store, ShardMeta meta) {
     shard_ = std::make_unique<Shard>(ShardOptions{.topics = {"input"},
                                                   .rules = rules_,
+                                                  .format = format_,
                                                   .time_source = TimeSource::kEvent,
                                                   .future_skew = future_skew_},
                                      std::move(store), std::move(meta));
@@ -411,6 +287,7 @@ class Test {
   }
 
   std::shared_ptr<const RuleSet> rules_;
+  EventFormat format_;
   Duration future_skew_;
   Calendar calendar_;
   const RuleTestOptions& options_;

@@ -23,9 +23,10 @@
 // Times: RFC 3339; or a day, which begins at midnight in `time.zone`; or +7d, counted from where
 // the clock of the test stands. An event moves the clock to its time; one from before comes late.
 // Other fields of events: id (default: a new one each), customer, currency, and `arrives`, the wall
-// clock's time when it comes in, for events from the future. Other steps: `raw: TEXT`, a message as
-// it comes; `expect_refused: [REASON, ...]`, the dead letters; `expect_customers: N`, how many are
-// remembered.
+// clock's time when it comes in, for events from the future. The message is in the format of
+// `input`. Other steps: `raw: TEXT`, a message as it comes, in the same step perhaps with `headers:
+// {NAME: VALUE}`; `expect_refused: [REASON, ...]`, the dead letters; `expect_customers: N`, how
+// many are remembered.
 //
 // `expect` is the list of all alerts since the last one, in any order, and only the fields that it
 // names are compared: id, time and customer, those of the alert's data, and those of its
@@ -55,6 +56,8 @@ struct RuleTestOptions {
   // Makes a store for each test. If set, the shard is thrown away and read again from there after
   // every message and every advance; by default it stays, in memory.
   std::function<OpenStore()> new_store;
+  // Called with each alert, whatever the tests expect.
+  std::function<void(const std::string& payload)> on_alert;
 };
 
 // Runs all tests of the file. Error: it cannot be read, or makes no sense; all mistakes, one a

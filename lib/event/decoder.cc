@@ -2,16 +2,16 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 #include <new>
 #include <utility>
 #include <vector>
 
 #include "base/id.h"
-#include "event/number.h"
+#include "event/json_values.h"
 
 namespace heartbeatd {
 namespace {
@@ -19,193 +19,118 @@ namespace {
 namespace dom = simdjson::dom;
 using Refused = std::optional<DeadLetterReason>;
 
-// The fields that mean something, in the order of kFieldNames.
-enum Field : size_t {
-  kTypeField,
-  kEventIdField,
-  kCustomerIdField,
-  kTimestampField,
-  kAmountField,
-  kCurrencyField,
-  kPropertiesField,
-  kFieldCount
-};
-constexpr std::array<std::string_view, kFieldCount> kFieldNames = {
-    "type", "event_id", "customer_id", "timestamp", "amount", "currency", "properties"};
-
-using Fields = std::array<std::optional<dom::element>, kFieldCount>;
+using Fields = std::array<FieldValue, kEventFieldCount>;
 
 // Longer strings give their memory back after each event.
 constexpr size_t kTextBytesKept = 4096;
 
-constexpr double kTwoTo53 =
-    9007199254740992.0;  // beyond it a double no longer tells whole numbers apart
-
-template <typename Number>
-bool OutOfRange(std::string_view number) {
-  Number value{};
-  return std::from_chars(number.data(), number.data() + number.size(), value).ec ==
-         std::errc::result_out_of_range;
+const FieldValue& At(const Fields& fields, EventField field) {
+  return fields[static_cast<size_t>(field)];
 }
 
-// Whether simdjson refuses a whole document because of this number.
-bool IsHuge(std::string_view number) {
-  if (number.find_first_of(".eE") != std::string_view::npos) return OutOfRange<double>(number);
-  return OutOfRange<int64_t>(number) && (number.front() == '-' || OutOfRange<uint64_t>(number));
-}
-
-// Copies `json` with every number that simdjson cannot represent (over 64 bits, or 1e999) put in
-// quotes. They are legal JSON: a field that nobody asked for must not cost the event, and an id of
-// thirty digits must stay exact. False if there is none.
-bool QuoteHugeNumbers(std::string_view json, std::string* out) {
-  out->clear();
-  size_t copied = 0;
-  for (size_t i = 0; i < json.size();) {
-    if (json[i] == '"') {
-      for (++i; i < json.size() && json[i] != '"'; ++i) {
-        if (json[i] == '\\') ++i;
+// The value at the end of the pointer's way from key `first` on; the last of several equal keys
+// counts, as in most JSON libraries. Nothing for null.
+std::optional<dom::element> Find(dom::element from, const JsonPointer& pointer, size_t first = 0) {
+  dom::element at = from;
+  for (size_t i = first; i < pointer.size(); ++i) {
+    std::optional<dom::element> next;
+    if (dom::object object; at.get(object) == simdjson::SUCCESS) {
+      for (const dom::key_value_pair field : object) {
+        if (field.key == pointer[i]) next = field.value;
       }
-      ++i;
-      continue;
+    } else if (dom::array array; at.get(array) == simdjson::SUCCESS) {
+      size_t index = 0;
+      const char* const end = pointer[i].data() + pointer[i].size();
+      const auto [last, failure] = std::from_chars(pointer[i].data(), end, index);
+      dom::element item;
+      if (failure == std::errc() && last == end && array.at(index).get(item) == simdjson::SUCCESS)
+        next = item;
     }
-    const size_t end = JsonNumberEnd(json, i);
-    if (end > i && IsHuge(json.substr(i, end - i))) {
-      out->append(json, copied, i - copied).append(1, '"').append(json, i, end - i).append(1, '"');
-      copied = end;
-    }
-    i = end > i ? end : i + 1;
+    if (!next) return {};
+    at = *next;
   }
-  if (copied == 0) return false;
-  out->append(json, copied);
-  return true;
+  if (at.is_null()) return {};
+  return at;
 }
 
-// Whether `value` has more than `levels` levels of objects and arrays. The parser has already
-// bounded the recursion.
-bool Deeper(dom::element value, size_t levels) {
-  if (dom::object object; value.get(object) == simdjson::SUCCESS) {
-    if (levels == 0) return true;
-    for (const dom::key_value_pair field : object) {
-      if (Deeper(field.value, levels - 1)) return true;
-    }
-  } else if (dom::array array; value.get(array) == simdjson::SUCCESS) {
-    if (levels == 0) return true;
-    for (const dom::element item : array) {
-      if (Deeper(item, levels - 1)) return true;
-    }
-  }
-  return false;
-}
+using ShallowKeys = std::vector<std::pair<std::string_view, EventField>>;
 
-// An id: text as it is, or the decimal digits of a whole number; empty if it is neither. The view
-// is into the document or into *buffer.
-std::string_view IdText(const std::optional<dom::element>& field, NumberText* buffer) {
-  if (!field) return {};
-  switch (field->type()) {
-    case dom::element_type::STRING:
-      return field->get_string().value_unsafe();
-    case dom::element_type::INT64:
-      return CanonicalNumber(field->get_int64().value_unsafe(), buffer);
-    case dom::element_type::UINT64:
-      return CanonicalNumber(field->get_uint64().value_unsafe(), buffer);
-    case dom::element_type::DOUBLE: {
-      const double value = field->get_double().value_unsafe();
-      if (std::trunc(value) != value || std::abs(value) > kTwoTo53) return {};
-      return CanonicalNumber(static_cast<int64_t>(value), buffer);
-    }
-    default:
+// The keys of a format in which every field has one place, a key of the document itself that no
+// other field has: those are found in one pass. Views are into the format. Empty for others.
+ShallowKeys ShallowKeysOf(const EventFormat& format) {
+  if (format.cloud_events || !format.properties.empty()) return {};
+  ShallowKeys keys;
+  for (size_t i = 0; i < kEventFieldCount; ++i) {
+    const std::vector<JsonPointer>& places = format.places[i];
+    if (places.empty()) continue;
+    if (places.size() > 1 || places[0].size() != 1) return {};
+    const std::string_view key = places[0][0];
+    if (std::any_of(keys.begin(), keys.end(), [&](const auto& k) { return k.first == key; }))
       return {};
+    keys.emplace_back(key, static_cast<EventField>(i));
   }
-}
-
-std::optional<EventTime> Timestamp(const std::optional<dom::element>& field) {
-  if (!field) return {};
-  std::optional<EventTime> time;
-  if (std::string_view text; field->get(text) == simdjson::SUCCESS) {
-    time = ParseRfc3339(text);
-  } else if (int64_t ms = 0; field->get(ms) == simdjson::SUCCESS) {
-    time = EventTime(ms);
-  } else if (double number = 0; field->get(number) == simdjson::SUCCESS) {
-    if (std::trunc(number) == number && std::abs(number) <= kTwoTo53)
-      time = EventTime(static_cast<int64_t>(number));
-  }
-  if (time && (*time < kEventTimeMin || *time >= kEventTimeMax)) return {};
-  return time;
-}
-
-Refused ReadAmount(const std::optional<dom::element>& field, bool numbers_were_quoted,
-                   Event* event) {
-  if (!field) return {};
-  double amount = 0;
-  if (field->get(amount) != simdjson::SUCCESS) {
-    std::string_view text;
-    const bool huge = numbers_were_quoted && field->get(text) == simdjson::SUCCESS &&
-                      !text.empty() && JsonNumberEnd(text, 0) == text.size() && IsHuge(text);
-    return huge ? DeadLetterReason::kAmountTooLarge : DeadLetterReason::kBadAmount;
-  }
-  constexpr double kMicros = static_cast<double>(kMicrosPerUnit);
-  if (std::abs(amount) > static_cast<double>(kAmountMicrosMax) / kMicros)
-    return DeadLetterReason::kAmountTooLarge;
-  event->amount_micros = std::llround(amount * kMicros);
-  return {};
-}
-
-// False for what has no text: null, objects, arrays.
-bool ReadProperty(dom::element value, Property* property) {
-  NumberText buffer;
-  property->number.reset();
-  switch (value.type()) {
-    case dom::element_type::STRING:
-      property->text = value.get_string().value_unsafe();
-      return true;
-    case dom::element_type::BOOL:
-      property->text = value.get_bool().value_unsafe() ? "true" : "false";
-      return true;
-    case dom::element_type::INT64:
-      property->text = CanonicalNumber(value.get_int64().value_unsafe(), &buffer);
-      break;
-    case dom::element_type::UINT64:
-      property->text = CanonicalNumber(value.get_uint64().value_unsafe(), &buffer);
-      break;
-    case dom::element_type::DOUBLE:
-      property->text = CanonicalNumber(value.get_double().value_unsafe(), &buffer);
-      break;
-    default:
-      return false;
-  }
-  property->number = value.get_double().value_unsafe();
-  return true;
+  return keys;
 }
 
 }  // namespace
 
-class FlatDecoder::Impl {
+class EventDecoder::Impl {
  public:
-  Impl(const EventSchema& schema, std::optional<std::string> currency)
+  Impl(const EventSchema& schema, std::optional<std::string> currency, EventFormat format)
       : schema_(schema),
         currency_(std::move(currency)),
+        format_(std::move(format)),
+        shallow_keys_(ShallowKeysOf(format_)),
         padded_(kPayloadBytesMax + simdjson::SIMDJSON_PADDING) {
     // simdjson refuses at `max_depth` levels, not beyond them, and does not count an innermost
     // empty container: Deeper() does.
     if (parser_.allocate(kPayloadBytesMax, kJsonDepthMax + 1) != simdjson::SUCCESS)
       throw std::bad_alloc();
+    for (const auto& [name, pointer] : format_.properties) {
+      const int id = schema_.PropertyOf(name);
+      if (id != EventSchema::kUnknown) named_.emplace_back(id, &pointer);
+    }
   }
 
-  Refused Decode(std::string_view payload, Event* event) {
+  Refused Decode(std::string_view payload, std::span<const MessageHeader> headers, Event* event) {
     Clear(event);
     if (payload.size() > kPayloadBytesMax) return DeadLetterReason::kTooLong;
     if (payload.starts_with("\xEF\xBB\xBF")) payload.remove_prefix(3);  // a byte order mark
-    dom::element document;
-    bool numbers_were_quoted = false;
-    if (const Refused refused = Parse(payload, &document, &numbers_were_quoted)) return refused;
-    dom::object object;
-    if (document.get(object) != simdjson::SUCCESS) return DeadLetterReason::kNotJson;
+    Message message{.headers = IsBinary(headers) ? headers : std::span<const MessageHeader>()};
     Fields fields;
-    if (!Collect(object, &fields)) return DeadLetterReason::kTooDeep;
-    return Interpret(fields, numbers_were_quoted, event);
+    bool too_deep = false;
+    // An event whose attributes are in headers may have no data at all.
+    if (message.headers.empty() || !payload.empty()) {
+      dom::element document;
+      if (const Refused refused = Parse(payload, &document, &message.numbers_were_quoted))
+        return refused;
+      dom::object object;
+      if (document.get(object) != simdjson::SUCCESS) return DeadLetterReason::kNotJson;
+      message.document = document;
+      too_deep = is_shallow() ? !CollectShallow(object, &fields) : Deeper(document, kJsonDepthMax);
+    }
+    if (too_deep) return DeadLetterReason::kTooDeep;
+    if (!is_shallow()) Collect(message, &fields);
+    return Interpret(fields, message, event);
   }
 
+  [[nodiscard]] bool wants_headers() const { return format_.cloud_events; }
+
  private:
+  struct Message {
+    std::optional<dom::element> document;
+    std::span<const MessageHeader> headers;  // empty: the document says everything
+    bool numbers_were_quoted = false;
+  };
+
+  [[nodiscard]] bool is_shallow() const { return !shallow_keys_.empty(); }
+
+  [[nodiscard]] bool IsBinary(std::span<const MessageHeader> headers) const {
+    return format_.cloud_events &&
+           std::any_of(headers.begin(), headers.end(),
+                       [](const MessageHeader& h) { return h.name == "ce_specversion"; });
+  }
+
   // Everything but the memory of its strings, which spare_ keeps.
   void Clear(Event* event) {
     for (Property& property : event->properties) {
@@ -239,75 +164,116 @@ class FlatDecoder::Impl {
     return error == simdjson::SUCCESS ? Refused() : DeadLetterReason::kNotJson;
   }
 
-  // The last of several equal keys counts, as in most JSON libraries. False if nested too deep.
-  static bool Collect(dom::object object, Fields* fields) {
+  // The last of several equal keys counts. False if nested too deep.
+  bool CollectShallow(dom::object object, Fields* fields) const {
     for (const dom::key_value_pair field : object) {
-      for (size_t i = 0; i < kFieldCount; ++i) {
-        if (field.key != kFieldNames[i]) continue;
-        (*fields)[i].reset();
-        if (!field.value.is_null()) (*fields)[i] = field.value;
+      for (const auto& [key, of] : shallow_keys_) {
+        if (field.key != key) continue;
+        std::optional<dom::element>& element = (*fields)[static_cast<size_t>(of)].element;
+        element.reset();
+        if (!field.value.is_null()) element = field.value;
         break;
       }
-      if (Deeper(field.value, kJsonDepthMax - 1)) return false;
+      if (IsContainer(field.value) && Deeper(field.value, kJsonDepthMax - 1)) return false;
     }
     return true;
   }
 
-  Refused Interpret(const Fields& fields, bool numbers_were_quoted, Event* event) {
-    std::string_view type;
-    const std::optional<dom::element>& type_field = fields[kTypeField];
-    if (!type_field || type_field->get(type) != simdjson::SUCCESS || type.empty())
-      return DeadLetterReason::kMissingType;
+  // The same for any places.
+  void Collect(const Message& message, Fields* fields) const {
+    for (size_t i = 0; i < kEventFieldCount; ++i) {
+      for (const JsonPointer& place : format_.places[i]) {
+        (*fields)[i] = message.headers.empty()
+                           ? FieldValue{.element = Find(*message.document, place)}
+                           : FindBinary(message, place);
+        if ((*fields)[i].present()) break;
+      }
+    }
+  }
+
+  // What a structured event has at /data is the document of a binary one, and an attribute is a
+  // header.
+  static FieldValue FindBinary(const Message& message, const JsonPointer& place) {
+    if (place[0] == "data") {
+      if (!message.document) return {};
+      return {.element = Find(*message.document, place, 1)};
+    }
+    for (const MessageHeader& header : message.headers) {
+      if (header.name.starts_with("ce_") && header.name.substr(3) == place[0])
+        return {.header = header.value};
+    }
+    return {};
+  }
+
+  Refused Interpret(const Fields& fields, const Message& message, Event* event) {
+    std::string_view type = At(fields, EventField::kType).Text().value_or("");
+    if (type.empty()) return DeadLetterReason::kMissingType;
+    if (!format_.types.empty()) {
+      const auto renamed = format_.types.find(type);
+      if (renamed != format_.types.end()) type = renamed->second;
+    }
     event->builtin = BuiltinTypeOf(type);
     event->type = schema_.TypeOf(type);
     if (event->builtin != BuiltinType::kTick) {
       if (const Refused refused = ReadIds(fields, event)) return refused;
     }
-    const std::optional<EventTime> time = Timestamp(fields[kTimestampField]);
+    const std::optional<EventTime> time = TimestampOf(At(fields, EventField::kTimestamp));
     if (!time) return DeadLetterReason::kBadTimestamp;
     event->time = *time;
     // They carry nothing else; and forgetting a customer must not fail over a field that it
     // ignores.
     if (event->builtin == BuiltinType::kTick || event->builtin == BuiltinType::kErase) return {};
-    const std::optional<dom::element>& currency_field = fields[kCurrencyField];
-    if (currency_ && currency_field) {
-      std::string_view currency;
-      if (currency_field->get(currency) != simdjson::SUCCESS || currency != *currency_) {
-        return DeadLetterReason::kOtherCurrency;
-      }
-    }
-    if (const Refused refused = ReadAmount(fields[kAmountField], numbers_were_quoted, event))
+    const FieldValue& currency = At(fields, EventField::kCurrency);
+    if (currency_ && currency.present() && currency.Text() != *currency_)
+      return DeadLetterReason::kOtherCurrency;
+    if (const Refused refused =
+            ReadAmount(At(fields, EventField::kAmount), message.numbers_were_quoted, event))
       return refused;
-    return ReadProperties(fields[kPropertiesField], event);
+    if (const Refused refused = ReadProperties(At(fields, EventField::kProperties), event))
+      return refused;
+    for (const auto& [id, pointer] : named_) {
+      const std::optional<dom::element> value = Find(*message.document, *pointer);
+      if (value) AddProperty(id, *value, event);
+    }
+    return {};
   }
 
-  static Refused ReadIds(const Fields& fields, Event* event) {
+  Refused ReadIds(const Fields& fields, Event* event) {
     NumberText buffer;
-    const std::string_view event_id = IdText(fields[kEventIdField], &buffer);
+    const std::string_view event_id = IdText(At(fields, EventField::kEventId), &buffer);
     if (event_id.empty()) return DeadLetterReason::kMissingEventId;
-    event->id_hash = Hash64(event_id);
-    const std::string_view customer = IdText(fields[kCustomerIdField], &buffer);
+    if (const auto source = At(fields, EventField::kSource).Text()) {
+      id_.assign(*source).append(1, '\n').append(event_id);
+      event->id_hash = Hash64(id_);
+    } else {
+      event->id_hash = Hash64(event_id);
+    }
+    const std::string_view customer = IdText(At(fields, EventField::kCustomerId), &buffer);
     if (customer.empty()) return DeadLetterReason::kMissingCustomerId;
     if (customer.size() > kCustomerIdBytesMax) return DeadLetterReason::kCustomerIdTooLong;
     event->customer_id = customer;
     return {};
   }
 
-  Refused ReadProperties(const std::optional<dom::element>& field, Event* event) {
-    if (!field) return {};
+  Refused ReadProperties(const FieldValue& field, Event* event) {
+    if (!field.element) return {};
     dom::object object;
-    if (field->get(object) != simdjson::SUCCESS) return DeadLetterReason::kBadProperties;
+    if (field.element->get(object) != simdjson::SUCCESS)
+      return DeadLetterReason::kBadProperties;
     for (const dom::key_value_pair entry : object) {
       const int id = schema_.PropertyOf(entry.key);
-      if (id == EventSchema::kUnknown) continue;
-      Drop(id, event);
-      if (spare_.empty()) spare_.emplace_back();
-      if (!ReadProperty(entry.value, &spare_.back())) continue;
-      spare_.back().id = id;
-      event->properties.push_back(std::move(spare_.back()));
-      spare_.pop_back();
+      if (id != EventSchema::kUnknown) AddProperty(id, entry.value, event);
     }
     return {};
+  }
+
+  void AddProperty(int id, dom::element value, Event* event) {
+    Drop(id, event);
+    if (spare_.empty()) spare_.emplace_back();
+    if (!ReadProperty(value, &spare_.back())) return;
+    spare_.back().id = id;
+    event->properties.push_back(std::move(spare_.back()));
+    spare_.pop_back();
   }
 
   // Removes what an earlier, equal key has left.
@@ -317,19 +283,31 @@ class FlatDecoder::Impl {
 
   const EventSchema& schema_;
   const std::optional<std::string> currency_;
+  const EventFormat format_;
+  const ShallowKeys shallow_keys_;
+  std::vector<std::pair<int, const JsonPointer*>> named_;  // format_.properties the schema names
   dom::parser parser_;
   std::vector<char> padded_;     // the payload, with the room that simdjson reads beyond its end
+  std::string id_;               // source and event id
   std::string quoted_;           // the payload after QuoteHugeNumbers()
   std::vector<Property> spare_;  // whose strings keep their memory; at most one for each property
 };
 
-FlatDecoder::FlatDecoder(const EventSchema& schema, std::optional<std::string> currency)
-    : impl_(std::make_unique<Impl>(schema, std::move(currency))) {}
+EventDecoder::EventDecoder(const EventSchema& schema, std::optional<std::string> currency,
+                           EventFormat format)
+    : impl_(std::make_unique<Impl>(schema, std::move(currency), std::move(format))),
+      wants_headers_(impl_->wants_headers()) {}
 
-FlatDecoder::~FlatDecoder() = default;
+EventDecoder::~EventDecoder() = default;
 
-std::optional<DeadLetterReason> FlatDecoder::Decode(std::string_view payload, Event* event) {
-  return impl_->Decode(payload, event);
+std::optional<DeadLetterReason> EventDecoder::Decode(std::string_view payload, Event* event) {
+  return impl_->Decode(payload, {}, event);
+}
+
+std::optional<DeadLetterReason> EventDecoder::Decode(std::string_view payload,
+                                                     std::span<const MessageHeader> headers,
+                                                     Event* event) {
+  return impl_->Decode(payload, headers, event);
 }
 
 }  // namespace heartbeatd

@@ -14,8 +14,8 @@ EventTime TimeOf(const Pending& pending) {
 }  // namespace
 
 Intake::Intake(const EventSchema& schema, std::optional<std::string> currency,
-               std::vector<int64_t> next)
-    : decoder_(schema, std::move(currency)), topics_(next.size()) {
+               std::vector<int64_t> next, EventFormat format)
+    : decoder_(schema, std::move(currency), std::move(format)), topics_(next.size()) {
   for (size_t i = 0; i < next.size(); ++i) topics_[i].next = topics_[i].expected = next[i];
 }
 
@@ -26,8 +26,18 @@ void Intake::Offer(size_t topic, InputRecord record, Moment now) {
   Pending& pending = t.queue.emplace_back();
   pending.topic = topic;
   pending.received = now.monotonic;
-  pending.refused = decoder_.Decode(record.payload.value_or(std::string_view()), &pending.event);
+  const std::string_view payload = record.payload.value_or(std::string_view());
+  pending.refused = decoder_.wants_headers() ? DecodeWithHeaders(record, payload, &pending.event)
+                                             : decoder_.Decode(payload, &pending.event);
   pending.record = std::move(record);
+}
+
+std::optional<DeadLetterReason> Intake::DecodeWithHeaders(const InputRecord& record,
+                                                          std::string_view payload, Event* event) {
+  const std::vector<Header> headers = record.Headers();
+  std::vector<MessageHeader> views;
+  for (const Header& header : headers) views.push_back({header.key, header.value});
+  return decoder_.Decode(payload, views, event);
 }
 
 void Intake::OnEndOfPartition(size_t topic, int64_t offset) {

@@ -31,7 +31,8 @@ class Intake {
   static constexpr size_t kBufferedMax = 500'000;
 
   // `next[i]`: the next offset of topic i.
-  Intake(const EventSchema& schema, std::optional<std::string> currency, std::vector<int64_t> next);
+  Intake(const EventSchema& schema, std::optional<std::string> currency, std::vector<int64_t> next,
+         EventFormat format = FlatFormat());
 
   // Takes a message of topic `topic`, in the order of its offsets. One below the expected offset
   // has been seen before and is dropped.
@@ -70,7 +71,10 @@ class Intake {
     std::optional<Moment> drained_as_of;
   };
 
-  FlatDecoder decoder_;
+  std::optional<DeadLetterReason> DecodeWithHeaders(const InputRecord& record,
+                                                    std::string_view payload, Event* event);
+
+  EventDecoder decoder_;
   std::vector<Topic> topics_;
   size_t head_ = 0;  // topic of the last Head()
   uint64_t overflows_ = 0;

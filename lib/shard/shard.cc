@@ -29,7 +29,8 @@ Shard::Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta)
       meta_(std::move(meta)),
       evaluator_(*options_.rules),
       customers_(*options_.rules, evaluator_.NewState(), *store_, options_.cache_bytes_max),
-      intake_(options_.rules->schema, options_.rules->currency, NextOffsets(options_, meta_)),
+      intake_(options_.rules->schema, options_.rules->currency, NextOffsets(options_, meta_),
+              options_.format),
       traffic_(options_.outage, meta_.activity_ms, meta_.events, meta_.last_event) {
   if (meta_.rules_hash == options_.rules->hash) return;
   if (meta_.clock == EventTime::Min()) {

@@ -40,6 +40,7 @@ struct ShardOptions {
   int32_t partition = 0;
   std::vector<std::string> topics;  // input topics; a message's topic is an index into them
   std::shared_ptr<const RuleSet> rules;
+  EventFormat format = FlatFormat();
   TimeSource time_source = TimeSource::kWall;
   Duration delay = std::chrono::seconds(10);       // wall time moves T to "drained as of" less this
   Duration future_skew = std::chrono::minutes(5);  // later timestamps are refused

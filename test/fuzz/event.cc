@@ -50,7 +50,7 @@ bool Same(const Event& a, const Event& b) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view payload = fuzz::TextOf(data, size);
   const RuleSet& rules = *fuzz::Rules();
-  static FlatDecoder decoder(rules.schema, rules.currency);
+  static EventDecoder decoder(rules.schema, rules.currency);
   static Event event;
   const auto refused = decoder.Decode(payload, &event);
   if (refused) {
@@ -58,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else {
     CheckBounds(event);
   }
-  static FlatDecoder other(rules.schema, rules.currency);
+  static EventDecoder other(rules.schema, rules.currency);
   static Event again;
   Require(!other.Decode(kBefore, &again), "the message before is fine");
   Require(other.Decode(payload, &again) == refused, "the verdict depends on earlier messages");

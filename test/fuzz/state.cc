@@ -21,7 +21,7 @@ constexpr EventTime kNow{1'767'225'600'000};  // 2026-01-01
 void LiveOn(CustomerState* state) {
   static Evaluator evaluator(*fuzz::Rules());
   static const Event event = [] {
-    FlatDecoder decoder(fuzz::Rules()->schema, {});
+    EventDecoder decoder(fuzz::Rules()->schema, {}, FlatFormat());
     Event purchase;
     const auto refused = decoder.Decode(
         R"({"event_id":"a","type":"purchase","customer_id":"b","timestamp":1767225600000,)"

@@ -1,8 +1,10 @@
-// scenario_tests FILE...: runs rule tests, each as it is and once more with the shard thrown away
-// and read again from its store after every message. Exit 1 if one fails.
+// scenario_tests [--alerts OUT] FILE...: runs rule tests, each as it is and once more with the
+// shard thrown away and read again from its store after every message. Exit 1 if one fails. OUT
+// gets every alert.
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <string_view>
 
 #include "daemon/rule_test.h"
 #include "store/memory_store.h"
@@ -12,8 +14,10 @@ namespace heartbeatd {
 namespace {
 
 // How many tests failed; 1 if the file makes no sense.
-int RunFile(const char* path, bool reopen) {
+int RunFile(const char* path, bool reopen, std::FILE* alerts) {
   RuleTestOptions options;
+  if (alerts != nullptr)
+    options.on_alert = [&](const std::string& payload) { fmt::print(alerts, "{}\n", payload); };
   if (reopen) {
     options.new_store = [] {
       return [disk = std::shared_ptr<Store>(MakeMemoryStore())] {
@@ -40,10 +44,14 @@ int RunFile(const char* path, bool reopen) {
 }  // namespace heartbeatd
 
 int main(int argc, char** argv) {
+  const bool keep = argc > 2 && std::string_view(argv[1]) == "--alerts";
+  std::FILE* const alerts = keep ? std::fopen(argv[2], "w") : nullptr;
+  if (keep && alerts == nullptr) return 2;
   int failed = 0;
-  for (int i = 1; i < argc; ++i) {
-    failed += heartbeatd::RunFile(argv[i], false);
-    failed += heartbeatd::RunFile(argv[i], true);
+  for (int i = keep ? 3 : 1; i < argc; ++i) {
+    failed += heartbeatd::RunFile(argv[i], false, alerts);
+    failed += heartbeatd::RunFile(argv[i], true, nullptr);
   }
+  if (keep && std::fclose(alerts) != 0) return 2;
   return failed == 0 ? 0 : 1;
 }

@@ -85,7 +85,7 @@ TEST_CASE("alive: measures know of the CDNOW sample what the literature knows") 
   // repeat purchases, recency and age of all 2,357 customers are those of the paper.
   const auto rules = RulesOf("measures: {m: {type: purchase, sum: amount}}\nrules: []\n");
   std::map<std::string, MeasureState> customers;
-  FlatDecoder decoder(rules->schema, {});
+  EventDecoder decoder(rules->schema, {});
   Result<JsonLinesReader> lines =
       JsonLinesReader::Open(HEARTBEATD_TEST_DATA "/cdnow_sample.jsonl.gz");
   REQUIRE(lines);

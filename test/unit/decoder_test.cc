@@ -55,7 +55,7 @@ EventSchema Schema() {
 // Keeps its schema alive.
 struct Decoder {
   EventSchema schema = Schema();
-  FlatDecoder flat{schema, std::nullopt};
+  EventDecoder flat{schema, std::nullopt};
   Event event;
 
   Refused operator()(std::string_view payload) { return flat.Decode(payload, &event); }
@@ -456,8 +456,8 @@ TEST_CASE("decoder: of equal keys the last one counts") {
 
 TEST_CASE("decoder: currency") {
   const EventSchema schema = Schema();
-  FlatDecoder euro(schema, "EUR");
-  FlatDecoder any(schema, std::nullopt);
+  EventDecoder euro(schema, "EUR");
+  EventDecoder any(schema, std::nullopt);
   Event event;
   struct Row {
     const char* json;
@@ -489,7 +489,7 @@ TEST_CASE("decoder: a tick needs only its time") {
 
 TEST_CASE("decoder: forgetting a customer does not fail over a field that does not matter") {
   const EventSchema schema = Schema();
-  FlatDecoder decoder(schema, "EUR");
+  EventDecoder decoder(schema, "EUR");
   Event event;
   CHECK_FALSE(decoder.Decode(
       Purchase{.type = R"("erase")", .amount = "\"x\"", .currency = "\"USD\"", .properties = "7"}

@@ -48,7 +48,7 @@ inline std::string JsonOf(std::string_view customer, std::string_view id, EventT
 }
 inline Event EventOf(const RuleSet& rules, EventTime at, std::string_view fields,
                      std::string_view id = "e") {
-  FlatDecoder decoder(rules.schema, rules.currency);
+  EventDecoder decoder(rules.schema, rules.currency);
   Event event;
   const std::string json = JsonOf("c", id, at, fields);
   if (const auto refused = decoder.Decode(json, &event)) FAIL(NameOf(*refused) << ": " << json);

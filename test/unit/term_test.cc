@@ -22,7 +22,7 @@ struct Terms {
 
   void On(EventTime at, const std::string& type, const std::string& properties,
           EventTime now = EventTime::Min()) {
-    FlatDecoder decoder(schema, {});
+    EventDecoder decoder(schema, {});
     Event event;
     const std::string json =
         JsonOf("c", "e", at, fmt::format(R"("type":"{}","properties":{{{}}})", type, properties));
