@@ -108,7 +108,7 @@ std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
   JsonObject data;
   data.Text("rule", edge.rule.id);
   data.Text("detector", edge.rule.detector);
-  if (!edge.rule.version.empty()) data.Text("version", edge.rule.version);
+  data.Text("version", edge.rule.version);
   data.Text("status", NameOf(edge.status));
   const ValueTier tier = edge.standing != nullptr ? edge.standing->tier : ValueTier::kNone;
   data.Text("severity", Of(tier, edge.rule.severity_by_tier, edge.rule.severity));
