@@ -326,6 +326,22 @@ Status AddPreset(Tree* merged, Findings& findings) {
   return {};
 }
 
+// Makes the tree mean the same in any directory: the rule files have been laid over it, and they
+// would once more hide what came after them; models are named from the file that names them.
+Node SelfContained(Node config) {
+  std::erase_if(config.map, [](const Node::Entry& entry) { return entry.key == "rule_files"; });
+  Node* rules = config.Find("rules");
+  if (rules == nullptr) return config;
+  for (Node& rule : rules->list) {
+    Node* model = rule.Find("model");
+    if (model == nullptr || model->kind != Node::Kind::kScalar || model->scalar.starts_with("${"))
+      continue;
+    const std::filesystem::path beside = std::filesystem::path(model->place.file).parent_path();
+    model->scalar = std::filesystem::absolute(beside / model->scalar).lexically_normal().string();
+  }
+  return config;
+}
+
 }  // namespace
 
 std::vector<std::string> PresetNames() {
@@ -360,7 +376,7 @@ Result<LoadedConfig> LoadConfig(const std::vector<std::string>& files, ConfigUse
   loaded.rules = Compile(merged.filled, findings);
   loaded.daemon = Reader(merged.filled, use, findings).Run();
   if (!findings.ok()) return failure();
-  loaded.effective = std::move(merged.written);
+  loaded.effective = SelfContained(std::move(merged.written));
   loaded.warnings = findings.warnings();
   return loaded;
 }

@@ -56,7 +56,9 @@ struct DaemonConfig {
 };
 
 struct LoadedConfig {
-  Node effective;  // for people: variables stand as they were written, so that no secret shows
+  // For people, as a file that says the same in any directory: variables stand as they were
+  // written, so that no secret shows.
+  Node effective;
   DaemonConfig daemon;
   std::shared_ptr<const RuleSet> rules;
   std::vector<std::string> warnings;
