@@ -50,8 +50,7 @@ Status Worker::Step(Duration wait) {
     HB_FAULT_POINT("worker.processed");
     if (!tail_.IsRunning() && CommitIsDue()) {
       if (Status started = StartCommit(); !started) return started;
-    } else if (units_ >= units_max_) {
-      // The next transaction is full, so there is nothing to do but wait for this one.
+    } else if (MustWait()) {
       if (Status looked = LookAtCommit(kPatience); !looked) return looked;
     }
     if (phase_ == Phase::kRunning) {
@@ -81,7 +80,7 @@ Status Worker::Stop() {
 Status Worker::Poll(Duration wait) {
   // While there is work left, or none may be taken, messages are only looked for, not waited for.
   Duration timeout = work_left_ ? Duration(0) : wait;
-  const size_t batch = work_left_ ? kPollIdle : kPollBatch;
+  const size_t batch = work_left_ || MustWait() ? 1 : kPollBatch;
   for (size_t i = 0; i < batch; ++i) {
     Polled polled = parts_.input.Poll(timeout);
     if (polled.kind == Polled::Kind::kNothing) break;
@@ -89,6 +88,11 @@ Status Worker::Poll(Duration wait) {
     if (Status handled = OnPolled(std::move(polled)); !handled) return handled;
   }
   return {};
+}
+
+bool Worker::MustWait() const {
+  return units_ >= units_max_ ||
+         (saving_ != nullptr && saving_->intake().buffered() >= kBehindPauseMax);
 }
 
 Status Worker::OnPolled(Polled polled) {

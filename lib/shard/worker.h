@@ -83,10 +83,15 @@ class Worker {
   static constexpr Duration kRebuildsWithin = std::chrono::hours(1);
   static constexpr Duration kReportEvery = std::chrono::milliseconds(250);
   static constexpr size_t kPollBatch = 2000;
-  static constexpr size_t kPollIdle = 64;  // polls per round while nothing may be taken
+  // Messages that a shard which pauses to be saved lets queue up before all of them wait.
+  static constexpr size_t kBehindPauseMax = 2 * kPollBatch;
 
   // 1. Poll.
   Status Poll(Duration wait);
+  // The next transaction is full, or too much waits for a shard that pauses: there is nothing to do
+  // before the transaction that is under way has ended. Messages that are taken all the same weigh
+  // on memory, uncounted.
+  [[nodiscard]] bool MustWait() const;
   Status OnPolled(Polled polled);
   Status OnAssigned(Polled polled);
   Status OnRevoked();
