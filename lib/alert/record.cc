@@ -128,7 +128,9 @@ std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
     data.Raw("ends_at", "null");
   }
   data.Text("reason", NameOf(edge.reason));
-  if (edge.evidence != nullptr) data.Members(edge.evidence->dump());
+  if (edge.evidence != nullptr)
+    data.Members(
+        edge.evidence->dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   data.Text("late_by",
             FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by)));
   data.Raw("customer", CustomerOf(edge));

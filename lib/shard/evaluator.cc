@@ -282,16 +282,18 @@ EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject&
   };
   if (decision.action == Decision::Action::kFire) {
     // Numbers as of the crossing: kept meanwhile if it had to hold.
-    const nlohmann::ordered_json evidence =
-        decision.crossed ? explain(episode.starts_at)
-                         : nlohmann::ordered_json::parse(std::exchange(episode.evidence, {}));
+    nlohmann::ordered_json evidence;
+    if (!decision.crossed)
+      evidence = nlohmann::ordered_json::parse(std::exchange(episode.evidence, {}), nullptr, false);
+    if (!evidence.is_object()) evidence = explain(episode.starts_at);
     Emit(occasion, rule, episode, AlertStatus::kFiring, decision.time, verdict.reason, evidence);
   } else if (decision.action == Decision::Action::kResolve) {
     episode.starts_at = opened_at;
     Emit(occasion, rule, episode, AlertStatus::kResolved, decision.time, verdict.reason,
          explain(occasion.now));
   } else if (decision.crossed && episode.phase == Phase::kPending) {
-    episode.evidence = explain(episode.starts_at).dump();
+    episode.evidence = explain(episode.starts_at)
+                           .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   }
   if (!WorthKeeping(definition.policy, episode, occasion.now)) episodes.erase(at);
   return decision.next_due;
