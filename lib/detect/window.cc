@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <set>
 
 #include "base/duration.h"
 #include "detect/evidence.h"
@@ -107,7 +106,7 @@ EventTime LiveWindow::FirstLeaving(const Subject& s, double limit, Side side) co
   const std::vector<Bucket>& buckets = s.measures[measure].buckets;
   const int32_t oldest = BucketOf(def.resolution, s.calendar, s.now) - width + 1;
   WindowTotals left;
-  std::set<uint32_t> distinct;
+  HashUnion distinct;
   int32_t day_before = std::numeric_limits<int32_t>::max();
   EventTime found = EventTime::Never();
   for (auto bucket = buckets.rbegin(); bucket != buckets.rend() && bucket->index >= oldest;
@@ -117,8 +116,8 @@ EventTime LiveWindow::FirstLeaving(const Subject& s, double limit, Side side) co
     left.count += bucket->count;
     left.sum_micros = SaturatingAdd(left.sum_micros, bucket->sum_micros);
     if (value == Value::kDistinct) {
-      for (const uint32_t hash : bucket->distinct.hashes()) distinct.insert(hash);
-      left.distinct = static_cast<int64_t>(distinct.size());
+      distinct.Add(bucket->distinct.hashes());
+      left.distinct = distinct.size();
     }
     if (value == Value::kDays && bucket->count > 0) {
       const int32_t day = s.calendar.DayOf(BucketStart(def.resolution, s.calendar, bucket->index));

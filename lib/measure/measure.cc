@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
-#include <set>
 
 #include "base/id.h"
 
@@ -178,18 +178,25 @@ Applied Apply(const MeasureDef& def, const Calendar& calendar, const Event& even
   return applied;
 }
 
+void HashUnion::Add(std::span<const uint32_t> hashes) {
+  if (hashes.empty()) return;
+  scratch_.clear();
+  std::set_union(all_.begin(), all_.end(), hashes.begin(), hashes.end(),
+                 std::back_inserter(scratch_));
+  all_.swap(scratch_);
+}
+
 WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const MeasureState& state,
                       int32_t from, int32_t to) {
   WindowTotals totals;
-  std::set<uint32_t> distinct;
+  HashUnion distinct;
   int32_t last_day = std::numeric_limits<int32_t>::min();
   auto it = std::lower_bound(state.buckets.begin(), state.buckets.end(), from,
                              [](const Bucket& b, int32_t i) { return b.index < i; });
   for (; it != state.buckets.end() && it->index < to; ++it) {
     totals.count += it->count;
     totals.sum_micros = SaturatingAdd(totals.sum_micros, it->sum_micros);
-    const std::span<const uint32_t> hashes = it->distinct.hashes();
-    distinct.insert(hashes.begin(), hashes.end());
+    distinct.Add(it->distinct.hashes());
     if (it->count == 0) continue;
     const int32_t day = def.resolution == Resolution::kDay
                             ? it->index
@@ -197,7 +204,7 @@ WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const Mea
     if (day != last_day) ++totals.days;
     last_day = day;
   }
-  totals.distinct = static_cast<int64_t>(distinct.size());
+  totals.distinct = distinct.size();
   return totals;
 }
 

@@ -125,6 +125,17 @@ struct Applied {
 Applied Apply(const MeasureDef& def, const Calendar& calendar, const Event& event, EventTime now,
               MeasureState* state);
 
+// The distinct hashes of several sets, counted. Sets come in ascending order and are small.
+class HashUnion {
+ public:
+  void Add(std::span<const uint32_t> hashes);
+  [[nodiscard]] int64_t size() const { return static_cast<int64_t>(all_.size()); }
+
+ private:
+  std::vector<uint32_t> all_;  // ascending
+  std::vector<uint32_t> scratch_;
+};
+
 // Totals over the buckets with from <= index < to.
 struct WindowTotals {
   int64_t count = 0;
