@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "daemon/config.h"
@@ -53,7 +56,9 @@ class Backtest {
                                      MakeMemoryStore(), ShardMeta{});
     if (Status read = ReadInput(); !read) return read;
     if (Status ended = Advance(until_.value_or(shard_->clock())); !ended) return ended;
+    if (Status measured = MeasureStates(); !measured) return measured;
     Print();
+    WarnOfUnknownProperties();
     return {};
   }
 
@@ -114,6 +119,54 @@ class Backtest {
     if (!shard_->customers().Trim()) (void)shard_->Save(0, now, "");
   }
 
+  // How long the customers' changelog records are.
+  Status MeasureStates() {
+    if (Status saved = shard_->Save(0, clock_.Now(), ""); !saved) return saved;
+    std::string after;
+    while (true) {
+      const auto customers = shard_->store().Customers(after, kStep);
+      if (!customers) return std::unexpected(customers.error());
+      if (customers->empty()) break;
+      for (const auto& [id, value] : *customers) {
+        const Result<CustomerTable::Stored> stored = CustomerTable::ParseStored(value);
+        if (!stored) return std::unexpected(stored.error());
+        state_bytes_.push_back(stored->encoded.size());
+      }
+      after = customers->back().first;
+    }
+    std::sort(state_bytes_.begin(), state_bytes_.end());
+    return {};
+  }
+
+  // Of all customers; 0.5: the median.
+  [[nodiscard]] size_t StateBytes(double quantile) const {
+    const auto last = static_cast<double>(state_bytes_.size() - 1);
+    return state_bytes_[static_cast<size_t>(quantile * last + 0.5)];
+  }
+  [[nodiscard]] size_t MeanStateBytes() const {
+    return std::accumulate(state_bytes_.begin(), state_bytes_.end(), size_t{0}) /
+           state_bytes_.size();
+  }
+
+  // A rule that waits for a misspelt property waits for ever, and nobody is told.
+  void WarnOfUnknownProperties() {
+    const EventSchema& schema = config_.rules->schema;
+    const ShardCounters& counters = shard_->counters();
+    if (counters.applied + counters.late == 0) return;
+    std::vector<std::string> carried;
+    for (size_t i = 0; i < schema.properties().size(); ++i) {
+      if (shard_->HasCarried(static_cast<int>(i))) carried.push_back(schema.properties()[i]);
+    }
+    for (const EventSchema::Mention& mention : schema.mentions()) {
+      if (shard_->HasCarried(mention.property)) continue;
+      const std::string& name = schema.properties()[static_cast<size_t>(mention.property)];
+      fmt::print(stderr,
+                 "warning: {}: 'where' of {} names the property '{}', which no event of this run "
+                 "carried{}\n",
+                 mention.place.ToString(), mention.of, name, DidYouMean(name, carried));
+    }
+  }
+
   void Print() {
     std::FILE* to = options_.alerts == "-" ? stderr : stdout;
     const ShardCounters& counters = shard_->counters();
@@ -126,7 +179,14 @@ class Backtest {
                                      {"after_until", after_until_},
                                      {"customers", shard_->customers_known()},
                                      {"until", FormatRfc3339(shard_->clock())},
+                                     {"state_bytes", nullptr},
                                      {"alerts", nlohmann::ordered_json::array()}};
+      if (!state_bytes_.empty()) {
+        summary["state_bytes"] = {{"mean", MeanStateBytes()},
+                                  {"median", StateBytes(0.5)},
+                                  {"p99", StateBytes(0.99)},
+                                  {"max", state_bytes_.back()}};
+      }
       for (const auto& [what, n] : alerts_)
         summary["alerts"].push_back({{"rule", what.first}, {"status", what.second}, {"count", n}});
       fmt::print(to, "{}\n", summary.dump());
@@ -137,6 +197,10 @@ class Backtest {
                shard_->clock() == EventTime::Min() ? "-" : FormatRfc3339(shard_->clock()));
     fmt::print(to, " ({} late, {} repeated, {} after the end)\n", counters.late,
                counters.duplicates, after_until_);
+    if (!state_bytes_.empty()) {
+      fmt::print(to, "  state: {} bytes per customer (median {}, 99 % up to {}, at most {})\n",
+                 MeanStateBytes(), StateBytes(0.5), StateBytes(0.99), state_bytes_.back());
+    }
     for (const auto& [reason, n] : refused_) fmt::print(to, "  refused: {:<28}{:>10}\n", reason, n);
     if (alerts_.empty()) fmt::print(to, "  no alerts\n");
     for (const auto& [what, n] : alerts_)
@@ -152,6 +216,7 @@ class Backtest {
   std::map<std::pair<std::string, std::string>, uint64_t> alerts_;  // by rule and status
   std::map<std::string, uint64_t> refused_;
   uint64_t after_until_ = 0;
+  std::vector<size_t> state_bytes_;  // of each customer at the end, ascending
 };
 
 }  // namespace
@@ -159,6 +224,7 @@ class Backtest {
 Status RunBacktest(const BacktestOptions& options) {
   Result<LoadedConfig> config = LoadConfig(options.configs, ConfigUse::kBacktest);
   if (!config) return std::unexpected(std::move(config.error()));
+  for (const std::string& warning : config->warnings) fmt::print(stderr, "warning: {}\n", warning);
   return Backtest(options, std::move(*config)).Run();
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/node.h"
 #include "base/time.h"
 
 namespace heartbeatd {
@@ -46,6 +47,15 @@ class EventSchema {
   [[nodiscard]] const std::vector<std::string>& properties() const { return properties_; }
   [[nodiscard]] const std::vector<std::string>& types() const { return types_; }
 
+  // A `where` that names a property: its place, and whose it is. For people who have misspelt one.
+  struct Mention {
+    int property = kUnknown;
+    Place place;
+    std::string of;
+  };
+  std::vector<Mention>& mentions() { return mentions_; }
+  [[nodiscard]] const std::vector<Mention>& mentions() const { return mentions_; }
+
  private:
   // Linear: a configuration names a handful, and short vectors beat hashing.
   static int Find(const std::vector<std::string>& names, std::string_view name) {
@@ -63,6 +73,7 @@ class EventSchema {
 
   std::vector<std::string> types_;
   std::vector<std::string> properties_;
+  std::vector<Mention> mentions_;
 };
 
 // A property's value. `text` is canonical: numbers as the shortest decimal ("3", "2.5"), booleans

@@ -37,6 +37,7 @@ std::vector<PropertyMatch> ReadWhere(const Node* where, const std::string& what,
                      fmt::format("'{}' in 'where' of {} must be a value or a list of values",
                                  entry.key, what));
     }
+    schema.mentions().push_back({match.property, entry.place, what});
     out.push_back(std::move(match));
   }
   return out;

@@ -168,6 +168,7 @@ class Compiler {
       return;
     }
     std::vector<int32_t> unused = buckets_needed_;
+    const size_t mentions = out_->schema.mentions().size();
     rule.detector = type->make(
         reader, DetectorContext{.measures = out_->measures,
                                 .lifecycle = life,
@@ -175,7 +176,11 @@ class Compiler {
                                 .buckets_needed = enabled ? buckets_needed_ : unused,
                                 .model = [this](MapReader& fields) { return ReadModel(fields); }});
     reader.Finish();
-    if (enabled) out_->rules.push_back(std::move(rule));
+    if (enabled) {
+      out_->rules.push_back(std::move(rule));
+    } else {
+      out_->schema.mentions().resize(mentions);
+    }
   }
 
   // The file is relative to the one that names it.

@@ -31,7 +31,8 @@ Shard::Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta)
       customers_(*options_.rules, evaluator_.NewState(), *store_, options_.cache_bytes_max),
       intake_(options_.rules->schema, options_.rules->currency, NextOffsets(options_, meta_),
               options_.format),
-      traffic_(options_.outage, meta_.activity_ms, meta_.events, meta_.last_event) {
+      traffic_(options_.outage, meta_.activity_ms, meta_.events, meta_.last_event),
+      carried_(options_.rules->schema.properties().size(), 0) {
   if (meta_.rules_hash == options_.rules->hash) return;
   if (meta_.clock == EventTime::Min()) {
     meta_.rules_hash = options_.rules->hash;  // nobody is known yet
@@ -93,6 +94,8 @@ Status Shard::ApplyHead(Pending* head, WallTime now) {
   if (!refused) {
     const Event& event = head->event;
     meta_.clock = std::max(meta_.clock, event.time);
+    for (const Property& property : event.properties)
+      carried_[static_cast<size_t>(property.id)] = 1;
     if (event.builtin == BuiltinType::kTick) {
       ++counters_.ticks;
     } else {

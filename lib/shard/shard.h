@@ -135,6 +135,11 @@ class Shard {
   [[nodiscard]] const ShardCounters& counters() const { return counters_; }
   [[nodiscard]] bool IsOutage(WallTime now) const { return traffic_.IsOutage(now); }
   [[nodiscard]] bool IsDrained() const { return intake_.DrainedAsOf().has_value(); }
+  // Whether an event that was understood carried this property of the schema.
+  [[nodiscard]] bool HasCarried(int property) const {
+    return carried_[static_cast<size_t>(property)] != 0;
+  }
+  [[nodiscard]] Store& store() { return *store_; }
   [[nodiscard]] uint64_t customers_known() const { return meta_.customers; }
   [[nodiscard]] EventTime last_event() const { return traffic_.last_event(); }
 
@@ -162,6 +167,7 @@ class Shard {
   bool in_flight_ = false;
   std::optional<std::string> sweep_after_;  // last customer looked at; absent: no sweep under way
   std::vector<std::pair<size_t, int64_t>> poison_;
+  std::vector<uint8_t> carried_;  // by property of the schema: 1 after the first event with it
   ShardCounters counters_;
 };
 
