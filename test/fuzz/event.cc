@@ -1,5 +1,5 @@
-// The event decoder: any bytes are an event within its documented bounds, or refused; and what came
-// before changes nothing.
+// The event decoder: any bytes are in every format an event within its documented bounds, or
+// refused; and what came before changes nothing.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -45,23 +45,56 @@ bool Same(const Event& a, const Event& b) {
                     b.properties.end(), same);
 }
 
+EventFormat Pointers() {
+  EventFormat format = FlatFormat();
+  format.At(EventField::kCustomerId) = {{"properties", "user", "0"}, {"customer_id"}};
+  format.At(EventField::kProperties) = {{}};
+  format.properties = {{"channel", {"properties", "channel"}}, {"minutes", {"a", "1", "b"}}};
+  format.types = {{"page", "session"}};
+  return format;
+}
+
+// Two decoders of one format: what only one of them has seen before must not matter.
+struct Pair {
+  explicit Pair(const EventFormat& format)
+      : decoder(fuzz::Rules()->schema, fuzz::Rules()->currency, format),
+        other(fuzz::Rules()->schema, fuzz::Rules()->currency, format) {}
+
+  void Check(std::string_view payload, std::span<const MessageHeader> headers) {
+    const auto refused = decoder.Decode(payload, headers, &event);
+    if (refused) {
+      Require(!NameOf(*refused).empty(), "a refusal has a reason");
+    } else {
+      CheckBounds(event);
+    }
+    (void)other.Decode(kBefore, &again);
+    Require(other.Decode(payload, headers, &again) == refused,
+            "the verdict depends on earlier messages");
+    Require(refused || Same(event, again), "the event depends on earlier messages");
+  }
+
+  EventDecoder decoder, other;
+  Event event, again;
+};
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view payload = fuzz::TextOf(data, size);
-  const RuleSet& rules = *fuzz::Rules();
-  static EventDecoder decoder(rules.schema, rules.currency);
-  static Event event;
-  const auto refused = decoder.Decode(payload, &event);
-  if (refused) {
-    Require(!NameOf(*refused).empty(), "a refusal has a reason");
-  } else {
-    CheckBounds(event);
+  static Pair formats[] = {Pair(FlatFormat()), Pair(SegmentFormat()), Pair(CloudEventsFormat()),
+                           Pair(Pointers())};
+  // In the format that knows headers: the payload as the data, and part of it as a header.
+  const MessageHeader headers[] = {{"ce_specversion", "1.0"},
+                                   {"ce_id", "1"},
+                                   {"ce_type", "session"},
+                                   {"ce_subject", payload.substr(0, 300)},
+                                   {"ce_time", "2026-01-01T00:00:00Z"}};
+  for (Pair& format : formats) {
+    format.Check(payload, {});
+    if (format.decoder.wants_headers()) format.Check(payload, headers);
   }
-  static EventDecoder other(rules.schema, rules.currency);
-  static Event again;
-  Require(!other.Decode(kBefore, &again), "the message before is fine");
-  Require(other.Decode(payload, &again) == refused, "the verdict depends on earlier messages");
-  Require(refused || Same(event, again), "the event depends on earlier messages");
+  static EventDecoder flat(fuzz::Rules()->schema, fuzz::Rules()->currency);
+  static Event event;
+  Require(!flat.Decode(kBefore, &event), "the message before is fine");
   return 0;
 }
