@@ -84,8 +84,8 @@ struct World {
 
   // Every stored customer is found by its timer, and every timer finds its customer.
   void CheckStore(size_t customers) {
-    std::set<Timer> timers;
-    for (const Timer& timer : *store.Timers({EventTime::Min(), ""}, SIZE_MAX)) timers.insert(timer);
+    const auto listed = *store.Timers({EventTime::Min(), ""}, SIZE_MAX);
+    const std::set<Timer> timers(listed.begin(), listed.end());
     const auto stored = *store.Customers("", SIZE_MAX);
     CHECK(stored.size() == customers);
     CHECK(timers.size() == customers);
