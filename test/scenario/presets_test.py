@@ -84,7 +84,8 @@ def main():
             check_print(heartbeatd, [path], {**kept, **own}, folder)
         # Rule files, one with a model beside it, and a second configuration that overrides a rule of theirs.
         files = sorted((root / "config/rules").glob("*.yaml"))
-        (folder / "all.yaml").write_text(yaml.safe_dump({**needed, "rule_files": [str(root / "config/rules/*.yaml")]}))
+        (folder / "all.yaml").write_text(yaml.safe_dump(
+            {**needed, "value_tiers": {"high": 1000, "middle": 200}, "rule_files": [str(root / "config/rules/*.yaml")]}))
         rules = {path: value for file in files for path, value in leaves(load(file)).items() if not path.endswith(".model")}
         (folder / "over.yaml").write_text(yaml.safe_dump({"rules": [{"id": "buys-less", "cooldown": "99d"}]}))
         check_print(heartbeatd, [folder / "all.yaml", folder / "over.yaml"], {**rules, "rules.buys-less.cooldown": "99d"}, folder)
