@@ -13,7 +13,9 @@ namespace {
 // with the id, the timer.
 constexpr size_t kTimerBytes = 128;
 constexpr size_t kCustomerBytes = sizeof(Customer) + 128 + kTimerBytes;
-constexpr size_t kTimersShare = 8;  // timers that no customer in memory has may take this part
+constexpr size_t kPackedBytes = 128;  // around a packed state: the map's node with the id
+constexpr size_t kTimersShare = 8;    // timers that no customer in memory has may take this part
+constexpr size_t kPackedShare = 4;    // of each generation of packed and saved customers
 
 }  // namespace
 
@@ -26,8 +28,8 @@ CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& s
       timers_(
           store,
           [this](const Timer& timer) {
-            const auto it = customers_.find(timer.customer);
-            return it != customers_.end() && it->second->indexed != timer.due;
+            const std::optional<EventTime> indexed = IndexedInMemory(timer.customer);
+            return indexed && *indexed != timer.due;
           },
           cache_bytes_max / kTimersShare / kTimerBytes) {}
 
@@ -36,31 +38,93 @@ Result<Customer*> CustomerTable::Find(std::string_view id) {
     it->second->used = period_;
     return it->second.get();
   }
-  Result<std::optional<std::string>> value = store_.Get(id);
-  if (!value) return std::unexpected(std::move(value.error()));
   auto customer = std::make_unique<Customer>();
   customer->used = period_;
-  if (*value) {
-    const Result<Stored> stored = ParseStored(**value);
+  std::optional<std::string> value = Unpack(id, &customer->unsaved, &customer->saved_index);
+  if (!value) {
+    Result<std::optional<std::string>> read = store_.Get(id);
+    if (!read) return std::unexpected(std::move(read.error()));
+    value = std::move(*read);
+  }
+  if (value) {
+    const Result<Stored> stored = ParseStored(*value);
     if (!stored) return std::unexpected(stored.error());
     if (Status decoded = codec_.Decode(stored->encoded, &customer->state); !decoded)
       return std::unexpected(decoded.error());
     customer->exists = true;
-    customer->indexed = customer->saved_index = stored->indexed;
+    customer->indexed = stored->indexed;
+    if (!customer->unsaved) customer->saved_index = stored->indexed;
     customer->encoded_bytes = stored->encoded.size();
   } else {
     customer->state = fresh_;
   }
   const auto [it, is_new] = customers_.emplace(std::string(id), std::move(customer));
   it->second->id = it->first;
+  if (it->second->unsaved) unsaved_.push_back(it->second.get());
   Weigh(it->second.get());
   return it->second.get();
 }
 
 void CustomerTable::Weigh(Customer* customer) {
   const size_t bytes = kCustomerBytes + MemoryOf(customer->state);
-  memory_bytes_ += bytes - customer->memory_bytes;
+  ready_bytes_ += bytes - customer->memory_bytes;
   customer->memory_bytes = bytes;
+}
+
+std::optional<EventTime> CustomerTable::IndexedInMemory(std::string_view id) const {
+  if (const auto it = customers_.find(id); it != customers_.end()) return it->second->indexed;
+  // The store knows of all other packed ones.
+  const auto it = packed_unsaved_.find(id);
+  if (it == packed_unsaved_.end()) return {};
+  const Result<Stored> stored = ParseStored(it->second.value);
+  return stored ? std::optional(stored->indexed) : std::nullopt;
+}
+
+std::optional<std::string> CustomerTable::Unpack(std::string_view id, bool* unsaved,
+                                                 EventTime* saved_index) {
+  if (const auto it = packed_unsaved_.find(id); it != packed_unsaved_.end()) {
+    *unsaved = true;
+    *saved_index = it->second.saved_index;
+    std::string value = std::move(it->second.value);
+    packed_unsaved_bytes_ -= value.size() + kPackedBytes + kTimerBytes;
+    packed_unsaved_.erase(it);
+    return value;
+  }
+  for (auto [packed, bytes] :
+       {std::pair(&packed_, &packed_bytes_), std::pair(&packed_before_, &packed_before_bytes_)}) {
+    const auto it = packed->find(id);
+    if (it == packed->end()) continue;
+    std::string value = std::move(it->second);
+    *bytes -= value.size() + kPackedBytes;
+    packed->erase(it);
+    return value;
+  }
+  return {};
+}
+
+void CustomerTable::KeepPacked(std::string id, std::string value) {
+  if (packed_bytes_ > cache_bytes_max_ / kPackedShare) {
+    packed_before_ = std::exchange(packed_, {});
+    packed_before_bytes_ = std::exchange(packed_bytes_, 0);
+  }
+  packed_bytes_ += value.size() + kPackedBytes;
+  packed_.emplace(std::move(id), std::move(value));
+}
+
+CustomerTable::Map::iterator CustomerTable::Pack(Map::iterator at) {
+  Customer& customer = *at->second;
+  if (!customer.exists && customer.unsaved) return std::next(at);
+  if (const std::optional<std::string_view> encoded = Encode(&customer)) {
+    std::string value = StoredValue(customer.indexed, *encoded);
+    if (customer.unsaved) {
+      packed_unsaved_bytes_ += value.size() + kPackedBytes + kTimerBytes;
+      packed_unsaved_.emplace(at->first, Unsaved{std::move(value), customer.saved_index});
+    } else {
+      KeepPacked(at->first, std::move(value));
+    }
+  }
+  ready_bytes_ -= customer.memory_bytes;
+  return customers_.erase(at);
 }
 
 void CustomerTable::MarkChanged(Customer* customer) {
@@ -131,20 +195,22 @@ void CustomerTable::OnProduced() {
 }
 
 Status CustomerTable::Save(std::string_view local_meta) {
+  std::vector<ToSave> all;
+  all.reserve(unsaved());
+  for (Customer* customer : unsaved_) all.push_back({.id = customer->id, .ready = customer});
+  for (auto& [id, packed] : packed_unsaved_) all.push_back({.id = id, .packed = &packed});
   // In the order of the keys: neighbours in the batch are neighbours in the memtable, which is what
   // makes inserting them cheap.
-  std::sort(unsaved_.begin(), unsaved_.end(),
-            [](const Customer* a, const Customer* b) { return a->id < b->id; });
+  std::sort(all.begin(), all.end(), [](const ToSave& a, const ToSave& b) { return a.id < b.id; });
   const size_t batch_bytes_max = std::min(kSaveBytesMax, cache_bytes_max_ / 16);
   StoreBatch batch;
-  std::vector<Customer*> in_batch;
+  std::vector<ToSave> in_batch;
   std::deque<std::string> values;  // of the batch; a deque, since it points into them
   size_t bytes = 0;
   batch.timers_removed = dropped_timers_;
-  for (Customer* customer : unsaved_) {
-    AddTo(&batch, &values, customer);
-    in_batch.push_back(customer);
-    bytes += customer->encoded_bytes;
+  for (const ToSave& one : all) {
+    bytes += AddTo(&batch, &values, one);
+    in_batch.push_back(one);
     if (bytes < batch_bytes_max) continue;
     if (Status written = Write(&batch, in_batch); !written) return written;
     in_batch.clear();
@@ -156,58 +222,84 @@ Status CustomerTable::Save(std::string_view local_meta) {
   dropped_timers_.clear();
   for (Customer* customer : unsaved_) customer->unsaved = false;
   unsaved_.clear();
+  while (!packed_unsaved_.empty()) {
+    auto node = packed_unsaved_.extract(packed_unsaved_.begin());
+    KeepPacked(std::move(node.key()), std::move(node.mapped().value));
+  }
+  packed_unsaved_bytes_ = 0;
   timers_.OnSaved();
   Trim();
   return {};
 }
 
-void CustomerTable::AddTo(StoreBatch* batch, std::deque<std::string>* values, Customer* customer) {
-  if (const std::optional<std::string_view> encoded = Encode(customer)) {
-    values->push_back(StoredValue(customer->indexed, *encoded));
-    batch->states.push_back({customer->id, values->back()});
+size_t CustomerTable::AddTo(StoreBatch* batch, std::deque<std::string>* values, const ToSave& one) {
+  EventTime indexed = EventTime::Never();
+  EventTime saved_index = EventTime::Never();
+  size_t bytes = 0;
+  if (one.packed != nullptr) {
+    batch->states.push_back({one.id, one.packed->value});
+    const Result<Stored> stored = ParseStored(one.packed->value);
+    indexed = stored ? stored->indexed : EventTime::Never();
+    saved_index = one.packed->saved_index;
+    bytes = one.packed->value.size();
+  } else if (const std::optional<std::string_view> encoded = Encode(one.ready)) {
+    values->push_back(StoredValue(one.ready->indexed, *encoded));
+    batch->states.push_back({one.id, values->back()});
+    bytes = values->back().size();
   } else {
-    batch->states.push_back({customer->id, std::nullopt});
+    batch->states.push_back({one.id, std::nullopt});
   }
-  if (customer->indexed == customer->saved_index) return;
-  if (customer->saved_index != EventTime::Never())
-    batch->timers_removed.push_back({customer->saved_index, std::string(customer->id)});
-  if (customer->indexed != EventTime::Never())
-    batch->timers_added.push_back({customer->indexed, std::string(customer->id)});
+  if (one.ready != nullptr) {
+    indexed = one.ready->indexed;
+    saved_index = one.ready->saved_index;
+  }
+  if (indexed == saved_index) return bytes;
+  if (saved_index != EventTime::Never())
+    batch->timers_removed.push_back({saved_index, std::string(one.id)});
+  if (indexed != EventTime::Never()) batch->timers_added.push_back({indexed, std::string(one.id)});
+  return bytes;
 }
 
 // A customer's state and timer go in one batch: a timer without its state, or the reverse, would be
 // looked for in the wrong place.
-Status CustomerTable::Write(StoreBatch* batch, const std::vector<Customer*>& customers) {
+Status CustomerTable::Write(StoreBatch* batch, const std::vector<ToSave>& written) {
   std::sort(batch->timers_removed.begin(), batch->timers_removed.end());
   std::sort(batch->timers_added.begin(), batch->timers_added.end());
   // After a failure everything is still in place for the next attempt.
   if (HB_FAULT_ERROR("store.write"))
     return Fail("local state: writing: I/O error", ExitCode::kTemporary);
-  if (Status written = store_.Write(*batch); !written) return written;
-  for (Customer* customer : customers) customer->saved_index = customer->indexed;
+  if (Status done = store_.Write(*batch); !done) return done;
+  for (const ToSave& one : written) {
+    if (one.ready != nullptr) one.ready->saved_index = one.ready->indexed;
+    if (one.packed != nullptr) one.packed->saved_index = ParseStored(one.packed->value)->indexed;
+  }
   *batch = {};
   return {};
 }
 
 bool CustomerTable::Trim() {
-  if (memory_bytes_ <= cache_bytes_max_) return true;
-  if (unsaved_.size() > customers_.size() / 2) return false;
+  if (memory_bytes() <= cache_bytes_max_) return true;
   // With some room to grow, so that one look at all of them serves many that come later; first
   // those not used in this period.
-  const size_t wanted = cache_bytes_max_ / 4 * 3;
+  const size_t wanted = cache_bytes_max_ / 4;
   for (const bool all : {false, true}) {
-    for (auto it = customers_.begin(); memory_bytes_ > wanted && it != customers_.end();) {
+    for (auto it = customers_.begin(); ready_bytes_ > wanted && it != customers_.end();) {
       const Customer& customer = *it->second;
-      if (!customer.unsaved && !customer.uncommitted && (all || customer.used < period_)) {
-        memory_bytes_ -= customer.memory_bytes;
-        it = customers_.erase(it);
-      } else {
-        ++it;
-      }
+      it = !customer.uncommitted && (all || customer.used < period_) ? Pack(it) : std::next(it);
     }
   }
+  unsaved_.clear();
+  for (const auto& [id, customer] : customers_) {
+    if (customer->unsaved) unsaved_.push_back(customer.get());
+  }
   ++period_;
-  return true;
+  for (auto [packed, bytes] :
+       {std::pair(&packed_before_, &packed_before_bytes_), std::pair(&packed_, &packed_bytes_)}) {
+    if (memory_bytes() <= cache_bytes_max_) break;
+    *packed = {};
+    *bytes = 0;
+  }
+  return memory_bytes() <= cache_bytes_max_;
 }
 
 std::string CustomerTable::StoredValue(EventTime indexed, std::string_view encoded) {

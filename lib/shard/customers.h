@@ -1,5 +1,9 @@
 // The customers of a shard: a cache over the store that knows what has changed since the last
 // commit and since the last write-behind, and keeps the timer index in step.
+//
+// A customer is in one of four places: ready to work on; packed, as the store would hold it, not
+// yet saved; packed and saved, which takes a fraction of the memory and is far quicker to get at
+// than the store; or only in the store.
 #pragma once
 
 #include <cstddef>
@@ -67,14 +71,19 @@ class CustomerTable {
   // are newer than its record, which is what replaying the changelog from there makes of it anyway.
   Status Save(std::string_view local_meta);
 
-  // If too much is in memory, forgets customers that the store holds. False: most are not saved
-  // yet, so that only Save() helps.
+  // If too much is in memory, packs customers, and forgets packed ones that the store holds. False:
+  // too many are not saved yet, so that only Save() helps.
   bool Trim();
 
-  [[nodiscard]] size_t unsaved() const { return unsaved_.size(); }
+  [[nodiscard]] size_t unsaved() const { return unsaved_.size() + packed_unsaved_.size(); }
   // What the customers take, in bytes, as of the last transaction.
-  [[nodiscard]] size_t memory_bytes() const { return memory_bytes_; }
-  [[nodiscard]] size_t cached() const { return customers_.size(); }
+  [[nodiscard]] size_t memory_bytes() const {
+    return ready_bytes_ + packed_unsaved_bytes_ + packed_bytes_ + packed_before_bytes_;
+  }
+  // Customers in memory, ready or packed.
+  [[nodiscard]] size_t cached() const {
+    return customers_.size() + packed_unsaved_.size() + packed_.size() + packed_before_.size();
+  }
   [[nodiscard]] size_t timers_in_memory() const { return timers_.size(); }
   [[nodiscard]] const CustomerCodec& codec() const { return codec_; }
 
@@ -91,23 +100,51 @@ class CustomerTable {
     using is_transparent = void;
     size_t operator()(std::string_view id) const { return std::hash<std::string_view>()(id); }
   };
-  using Map = std::unordered_map<std::string, std::unique_ptr<Customer>, Hash, std::equal_to<>>;
+  template <typename Value>
+  using MapOf = std::unordered_map<std::string, Value, Hash, std::equal_to<>>;
+  using Map = MapOf<std::unique_ptr<Customer>>;
+  // Committed, not saved.
+  struct Unsaved {
+    std::string value;  // see StoredValue()
+    EventTime saved_index;
+  };
+  // What a save writes of one customer: one of the two is there.
+  struct ToSave {
+    std::string_view id;
+    Customer* ready = nullptr;
+    Unsaved* packed = nullptr;
+  };
 
   static constexpr size_t kSaveBytesMax = 1u << 20;
 
   // Counts the customer as it is now.
   void Weigh(Customer* customer);
-  // Appends what the store does not have of this customer.
-  void AddTo(StoreBatch* batch, std::deque<std::string>* values, Customer* customer);
-  Status Write(StoreBatch* batch, const std::vector<Customer*>& customers);
+  // Puts the customer, who is in no transaction, away. Nothing happens to one of whom only a
+  // tombstone is left to save. Returns what follows it in customers_.
+  Map::iterator Pack(Map::iterator at);
+  // The store's value of a packed customer, who is packed no longer; nothing if there is none.
+  std::optional<std::string> Unpack(std::string_view id, bool* unsaved, EventTime* saved_index);
+  void KeepPacked(std::string id, std::string value);
+  // Where the customer's timer lies, if the store does not know it.
+  [[nodiscard]] std::optional<EventTime> IndexedInMemory(std::string_view id) const;
+  // Appends what the store does not have of this customer. Returns the bytes of its state.
+  size_t AddTo(StoreBatch* batch, std::deque<std::string>* values, const ToSave& one);
+  Status Write(StoreBatch* batch, const std::vector<ToSave>& written);
 
   CustomerCodec codec_;
   CustomerState fresh_;
   Store& store_;
   size_t cache_bytes_max_;
-  size_t memory_bytes_ = 0;
+  size_t ready_bytes_ = 0;
+  size_t packed_unsaved_bytes_ = 0;
+  size_t packed_bytes_ = 0;
+  size_t packed_before_bytes_ = 0;
   TimerIndex timers_;
   Map customers_;
+  MapOf<Unsaved> packed_unsaved_;
+  // Packed and saved, in two generations: who is not asked for while the newer one fills goes with
+  // the older.
+  MapOf<std::string> packed_, packed_before_;
   std::vector<Customer*> uncommitted_;
   std::vector<Customer*> unsaved_;
   std::vector<Timer> dropped_timers_;  // entries of the store that turned out to be out of date

@@ -167,6 +167,25 @@ TEST_CASE("customers: what is read and not changed goes without a save") {
   }
 }
 
+TEST_CASE("customers: whoever is packed before a save is saved, and comes back as he was") {
+  World world(256u << 10);
+  world.Purchase(0, 400);
+  CHECK(world.table.Trim());
+  world.Purchase(300, 700, kT + Days(1));  // some are taken out again, and changed
+  (void)world.table.Trim();
+  CHECK(world.table.unsaved() == 700);
+  CHECK(world.store.batches.empty());
+  for (int number : {0, 299, 300, 399, 699}) {
+    const Result<Customer*> found = world.table.Find(fmt::format("customer{:04}", number));
+    REQUIRE(found);
+    CHECK((*found)->unsaved);
+    CHECK((*found)->state.measures[0].count == (number >= 300 && number < 400 ? 2 : 1));
+  }
+  REQUIRE(world.table.Save("record"));
+  CHECK(world.table.unsaved() == 0);
+  world.CheckStore(700);
+}
+
 TEST_CASE("customers: memory that nobody uses any more is not counted") {
   World world(0);
   world.Purchase(0, 100);
