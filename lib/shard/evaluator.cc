@@ -43,6 +43,7 @@ Evaluator::Evaluator(const RuleSet& rules)
     all_.set(i);
     AppendTo(rules.rules, i, &order_);
     with_where_.set(i, !policy.where.everybody());
+    inhibited_.set(i, !policy.inhibited_by.empty());
     for (const size_t inhibitor : policy.inhibited_by) inhibiting_.set(inhibitor);
     for (const int measure : detector.measures) by_measure_[static_cast<size_t>(measure)].set(i);
     on_lifecycle_.set(i, detector.on_lifecycle || with_where_.test(i));
@@ -181,8 +182,10 @@ void Evaluator::Step(Occasion occasion) {
 Evaluator::RuleMask Evaluator::LeftOut(const CustomerState& state) const {
   RuleMask left_out;
   if (with_where_.none()) return left_out;
-  for (size_t i = 0; i < rules_.rules.size(); ++i)
-    left_out.set(i, !rules_.rules[i].policy.where.Matches(state.lifecycle));
+  for (size_t i = 0; i < rules_.rules.size(); ++i) {
+    if (with_where_.test(i))
+      left_out.set(i, !rules_.rules[i].policy.where.Matches(state.lifecycle));
+  }
   return left_out;
 }
 
@@ -192,8 +195,10 @@ void Evaluator::Evaluate(const Occasion& occasion, RuleMask wanted) {
   std::vector<RuleState>& states = occasion.state->rules;
   for (const size_t i : order_) {
     bool look = wanted.test(i) || states[i].due <= occasion.now;
-    for (const size_t inhibitor : rules_.rules[i].policy.inhibited_by)
-      look = look || ended_[inhibitor] != EventTime::Min();
+    if (!look && inhibited_.test(i)) {
+      for (const size_t inhibitor : rules_.rules[i].policy.inhibited_by)
+        look = look || ended_[inhibitor] != EventTime::Min();
+    }
     if (look) EvaluateRule(occasion, i);
   }
 }

@@ -95,7 +95,8 @@ class Evaluator {
   std::vector<RuleMask> by_measure_;  // rules to evaluate when a measure is touched
   RuleMask on_lifecycle_;
   RuleMask with_where_;
-  RuleMask inhibiting_;
+  RuleMask inhibited_;   // rules that others may keep silent
+  RuleMask inhibiting_;  // those others
   std::vector<std::pair<int, RuleMask>> by_type_;
   RuleMask all_;
   std::vector<size_t> order_;  // in which rules are judged: those that inhibit before the inhibited
