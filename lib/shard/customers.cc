@@ -26,11 +26,7 @@ CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& s
       store_(store),
       cache_bytes_max_(cache_bytes_max),
       timers_(
-          store,
-          [this](const Timer& timer) {
-            const std::optional<EventTime> indexed = IndexedInMemory(timer.customer);
-            return indexed && *indexed != timer.due;
-          },
+          store, [this](const Timer& timer) { return IsStale(timer); },
           cache_bytes_max / kTimersShare / kTimerBytes) {}
 
 Result<Customer*> CustomerTable::Find(std::string_view id) {
@@ -71,13 +67,23 @@ void CustomerTable::Weigh(Customer* customer) {
   customer->memory_bytes = bytes;
 }
 
-std::optional<EventTime> CustomerTable::IndexedInMemory(std::string_view id) const {
-  if (const auto it = customers_.find(id); it != customers_.end()) return it->second->indexed;
-  // The store knows of all other packed ones.
-  const auto it = packed_unsaved_.find(id);
-  if (it == packed_unsaved_.end()) return {};
-  const Result<Stored> stored = ParseStored(it->second.value);
-  return stored ? std::optional(stored->indexed) : std::nullopt;
+bool CustomerTable::IsStale(const Timer& timer) {
+  EventTime indexed;
+  EventTime saved_index;
+  if (const auto ready = customers_.find(timer.customer); ready != customers_.end()) {
+    indexed = ready->second->indexed;
+    saved_index = ready->second->saved_index;
+  } else if (const auto packed = packed_unsaved_.find(timer.customer);
+             packed != packed_unsaved_.end()) {
+    const Result<Stored> stored = ParseStored(packed->second.value);
+    indexed = stored ? stored->indexed : timer.due;
+    saved_index = packed->second.saved_index;
+  } else {
+    return false;  // whom it belongs to is found out when it is due
+  }
+  if (indexed == timer.due) return false;
+  if (saved_index != timer.due) dropped_timers_.push_back(timer);  // left behind by a restore
+  return true;
 }
 
 std::optional<std::string> CustomerTable::Unpack(std::string_view id, bool* unsaved,

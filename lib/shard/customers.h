@@ -125,8 +125,9 @@ class CustomerTable {
   // The store's value of a packed customer, who is packed no longer; nothing if there is none.
   std::optional<std::string> Unpack(std::string_view id, bool* unsaved, EventTime* saved_index);
   void KeepPacked(std::string id, std::string value);
-  // Where the customer's timer lies, if the store does not know it.
-  [[nodiscard]] std::optional<EventTime> IndexedInMemory(std::string_view id) const;
+  // Whether the customer of this entry of the store is known to have his elsewhere by now. One that
+  // no save would take away is noted in dropped_timers_.
+  bool IsStale(const Timer& timer);
   // Appends what the store does not have of this customer. Returns the bytes of its state.
   size_t AddTo(StoreBatch* batch, std::deque<std::string>* values, const ToSave& one);
   Status Write(StoreBatch* batch, const std::vector<ToSave>& written);

@@ -186,6 +186,20 @@ TEST_CASE("customers: whoever is packed before a save is saved, and comes back a
   world.CheckStore(700);
 }
 
+TEST_CASE("customers: a timer that a restore has left behind goes with the next save") {
+  World world(1u << 20);
+  world.Purchase(0, 2);
+  REQUIRE(world.table.Save("record"));
+  const Timer left_behind{kT + Days(1), "customer0000"};
+  REQUIRE(world.store.Write({.timers_added = {left_behind}}));
+  EventTime due;
+  const Result<Customer*> next = world.table.NextDue(kT + Days(2), &due);
+  REQUIRE(next);
+  CHECK(*next == nullptr);
+  REQUIRE(world.table.Save("record"));
+  world.CheckStore(2);
+}
+
 TEST_CASE("customers: memory that nobody uses any more is not counted") {
   World world(0);
   world.Purchase(0, 100);
