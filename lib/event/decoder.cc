@@ -258,8 +258,7 @@ class EventDecoder::Impl {
   Refused ReadProperties(const FieldValue& field, Event* event) {
     if (!field.element) return {};
     dom::object object;
-    if (field.element->get(object) != simdjson::SUCCESS)
-      return DeadLetterReason::kBadProperties;
+    if (field.element->get(object) != simdjson::SUCCESS) return DeadLetterReason::kBadProperties;
     for (const dom::key_value_pair entry : object) {
       const int id = schema_.PropertyOf(entry.key);
       if (id != EventSchema::kUnknown) AddProperty(id, entry.value, event);
