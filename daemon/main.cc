@@ -12,6 +12,11 @@
 #include "daemon/log.h"
 #include "rules/yaml.h"
 
+// Read by jemalloc. What is freed shall be the system's again at once, not after ten seconds: the
+// memory budget is for what is in use (docs/architecture.md, "Memory").
+extern "C" const char* malloc_conf;
+const char* malloc_conf = "dirty_decay_ms:500,muzzy_decay_ms:0";
+
 namespace heartbeatd {
 namespace {
 
