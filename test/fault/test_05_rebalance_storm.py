@@ -11,7 +11,7 @@ import stream as streams
 
 SESSION_SECONDS = 2
 POLL_SECONDS_MAX = 3  # max.poll.interval
-RECORD_MS = 2  # what a restore takes for each record
+RECORD_MS = 4  # what a restore takes for each record
 TRANSACTION_EVENTS = 100  # few, so that a customer's record seldom stands for several events
 SEED_EVENTS = 4000  # restored in several seconds by one that has a quarter of them
 PARTITIONS_OF_THREE = [1, 1, 2]
