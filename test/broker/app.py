@@ -192,6 +192,12 @@ def partitions_of(process):
     return len(process.metrics().rows("heartbeatd_clock_seconds"))
 
 
+def share_partitions(*processes):
+    """Whether they have all partitions between them, and each at least one."""
+    have = [partitions_of(process) for process in processes]
+    return min(have) > 0 and sum(have) == PARTITIONS
+
+
 def clocks_of(process):
     """Each partition's clock T, as Unix time."""
     return [value for _, value in process.metrics().rows("heartbeatd_clock_seconds")]

@@ -15,8 +15,7 @@ def test_second_process_comes_and_goes(new_app):
     stream = streams.Stream(app, history)
 
     def shared():
-        have = apps.partitions_of(first), apps.partitions_of(second)
-        return min(have) > 0 and sum(have) == apps.PARTITIONS
+        return apps.share_partitions(first, second)
 
     for leave in (second.stop, second.kill):
         second.start(wait_ready=False)

@@ -31,8 +31,7 @@ def test_kills_and_rebalances(new_app, name, live, customers):
     stream = streams.Stream(app, history)
 
     def shared():
-        have = apps.partitions_of(first), apps.partitions_of(second)
-        return min(have) > 0 and sum(have) == apps.PARTITIONS
+        return apps.share_partitions(first, second)
 
     for leave in (second.stop, second.kill):
         second.start(wait_ready=False)
