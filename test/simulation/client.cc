@@ -58,6 +58,7 @@ Polled Reader::Poll(Random* random) {
       cursor.next = entry->offset + 1;
       Polled polled{.kind = Polled::Kind::kRecord};
       polled.record = RecordOf(it->first, *entry);
+      polled.record.topic = *topics_.insert(it->first.topic).first;
       return polled;
     }
     if (end == cursor.end_told) continue;

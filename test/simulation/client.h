@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ class Reader {
 
   Broker& broker_;
   std::map<TopicPartition, Cursor> started_;
+  std::set<std::string> topics_;  // records name their topic for as long as there is a reader
 };
 
 // The changelog's reader, without a group.
