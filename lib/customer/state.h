@@ -55,7 +55,4 @@ struct CustomerState {
   [[nodiscard]] EventTime Due() const;
 };
 
-// What a state takes on the heap, in bytes, to within a few percent.
-size_t MemoryOf(const CustomerState& state);
-
 }  // namespace heartbeatd

@@ -1,9 +1,9 @@
 // The customers of a shard: a cache over the store that knows what has changed since the last
 // commit and since the last write-behind, and keeps the timer index in step.
 //
-// A customer is in one of four places: ready to work on; packed, as the store would hold it, not
-// yet saved; packed and saved, which takes a fraction of the memory and is far quicker to get at
-// than the store; or only in the store.
+// A customer in memory is packed, as the store would hold it, except while a transaction that asks
+// for it is made up: then it is unpacked, to be worked on. Packed it takes a fraction of the
+// memory, lies in one piece, and the bytes that a commit sends are the ones that a save writes.
 #pragma once
 
 #include <cstddef>
@@ -25,19 +25,22 @@
 
 namespace heartbeatd {
 
-// One customer in memory. The table owns it; pointers stay good until the next Save() or Trim().
+// One customer in memory. The table owns it; pointers and the state stay good until the next
+// OnProduced(), Save() or Trim().
 struct Customer {
-  std::string_view id;  // of the table's key
-  CustomerState state;
-  bool exists = false;       // has a state: false before the first event and after an erasure
-  bool uncommitted = false;  // changed since the last commit
-  bool unsaved = false;      // changed since the last save
+  std::string_view id;                   // of the table's key
+  std::unique_ptr<CustomerState> state;  // unpacked; Find() and NextDue() see to it
+  std::string value;                     // as of the last encoding: see StoredValue()
   EventTime indexed =
       EventTime::Never();  // its entry in the timer index; never later than its deadline
   EventTime saved_index = EventTime::Never();  // its entry in the store's index
-  size_t encoded_bytes = 0;                    // as of the last encoding
-  size_t memory_bytes = 0;                     // as of the last transaction
-  uint64_t used = 0;                           // period (from trim to trim) of the last use
+  uint32_t encoded_bytes =
+      0;                     // of the state: as of the last encoding, with room for what came since
+  bool exists : 1 = false;   // has a state: false before the first event and after an erasure
+  bool changed : 1 = false;  // since the last encoding
+  bool uncommitted : 1 = false;  // changed since the last commit
+  bool unsaved : 1 = false;      // changed since the last save
+  bool used : 1 = false;         // since Trim() last passed by
 };
 
 // Not thread-safe: one per shard. Rules and store must outlive it.
@@ -46,10 +49,10 @@ class CustomerTable {
   // `cache_bytes_max`: what customers and their timers may take in memory; see Trim().
   CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store, size_t cache_bytes_max);
 
-  // The customer, read from the store if need be; a new one if nobody knows it.
+  // The customer, unpacked, read from the store if need be; a new one if nobody knows it.
   Result<Customer*> Find(std::string_view id);
 
-  // `customer->state` has changed: to be committed and saved, and its deadline indexed.
+  // `*customer->state` has changed: to be committed and saved, and its deadline indexed.
   void MarkChanged(Customer* customer);
   // Forgets the customer; the next commit writes a tombstone.
   void Erase(Customer* customer);
@@ -60,8 +63,11 @@ class CustomerTable {
 
   // The customers to be committed, in the order in which they first changed.
   [[nodiscard]] const std::vector<Customer*>& uncommitted() const { return uncommitted_; }
-  // The changelog's value of a customer; nothing for an erased one.
+  // The changelog's value of an unpacked customer, good until the customer changes; nothing for an
+  // erased one.
   std::optional<std::string_view> Encode(Customer* customer);
+  // The length of what Encode() would give if the customer existed and had changed.
+  size_t EncodedBytes(const Customer& customer);
   // They are part of a transaction now: what changes from here on belongs to the next one.
   void OnProduced();
 
@@ -71,19 +77,15 @@ class CustomerTable {
   // are newer than its record, which is what replaying the changelog from there makes of it anyway.
   Status Save(std::string_view local_meta);
 
-  // If too much is in memory, packs customers, and forgets packed ones that the store holds. False:
-  // too many are not saved yet, so that only Save() helps.
+  // If too much is in memory, forgets customers whom the store holds, those not used lately first.
+  // False: too many are not saved yet, so that only Save() helps.
   bool Trim();
 
-  [[nodiscard]] size_t unsaved() const { return unsaved_.size() + packed_unsaved_.size(); }
-  // What the customers take, in bytes, as of the last transaction.
-  [[nodiscard]] size_t memory_bytes() const {
-    return ready_bytes_ + packed_unsaved_bytes_ + packed_bytes_ + packed_before_bytes_;
-  }
-  // Customers in memory, ready or packed.
-  [[nodiscard]] size_t cached() const {
-    return customers_.size() + packed_unsaved_.size() + packed_.size() + packed_before_.size();
-  }
+  [[nodiscard]] size_t unsaved() const { return unsaved_.size(); }
+  // What the customers and their timers take, in bytes.
+  [[nodiscard]] size_t memory_bytes() const;
+  // Customers in memory.
+  [[nodiscard]] size_t cached() const { return customers_.size(); }
   [[nodiscard]] size_t timers_in_memory() const { return timers_.size(); }
   [[nodiscard]] const CustomerCodec& codec() const { return codec_; }
 
@@ -100,57 +102,40 @@ class CustomerTable {
     using is_transparent = void;
     size_t operator()(std::string_view id) const { return std::hash<std::string_view>()(id); }
   };
-  template <typename Value>
-  using MapOf = std::unordered_map<std::string, Value, Hash, std::equal_to<>>;
-  using Map = MapOf<std::unique_ptr<Customer>>;
-  // Committed, not saved.
-  struct Unsaved {
-    std::string value;  // see StoredValue()
-    EventTime saved_index;
-  };
-  // What a save writes of one customer: one of the two is there.
-  struct ToSave {
-    std::string_view id;
-    Customer* ready = nullptr;
-    Unsaved* packed = nullptr;
-  };
 
   static constexpr size_t kSaveBytesMax = 1u << 20;
 
-  // Counts the customer as it is now.
-  void Weigh(Customer* customer);
-  // Puts the customer, who is in no transaction, away. Nothing happens to one of whom only a
-  // tombstone is left to save. Returns what follows it in customers_.
-  Map::iterator Pack(Map::iterator at);
-  // The store's value of a packed customer, who is packed no longer; nothing if there is none.
-  std::optional<std::string> Unpack(std::string_view id, bool* unsaved, EventTime* saved_index);
-  void KeepPacked(std::string id, std::string value);
+  Status Unpack(Customer* customer);
+  // Packs everybody; nobody is in a transaction that is being made up.
+  void PackAll();
+  void MarkUnsaved(Customer* customer);
+  // Does what changes the length of customer->value.
+  template <typename Change>
+  void Resize(Customer* customer, const Change& change);
   // Whether the customer of this entry of the store is known to have his elsewhere by now. One that
   // no save would take away is noted in dropped_timers_.
   bool IsStale(const Timer& timer);
-  // Appends what the store does not have of this customer. Returns the bytes of its state.
-  size_t AddTo(StoreBatch* batch, std::deque<std::string>* values, const ToSave& one);
-  Status Write(StoreBatch* batch, const std::vector<ToSave>& written);
+  // Appends what the store does not have of this customer.
+  static void AddTo(StoreBatch* batch, const Customer& customer);
+  Status Write(StoreBatch* batch, const std::vector<Customer*>& written);
 
   CustomerCodec codec_;
   CustomerState fresh_;
   Store& store_;
   size_t cache_bytes_max_;
-  size_t ready_bytes_ = 0;
-  size_t packed_unsaved_bytes_ = 0;
-  size_t packed_bytes_ = 0;
-  size_t packed_before_bytes_ = 0;
   TimerIndex timers_;
-  Map customers_;
-  MapOf<Unsaved> packed_unsaved_;
-  // Packed and saved, in two generations: who is not asked for while the newer one fills goes with
-  // the older.
-  MapOf<std::string> packed_, packed_before_;
+  std::unordered_map<std::string, Customer, Hash, std::equal_to<>> customers_;
+  // All of them, as a clock: Trim() passes from the front to the back.
+  std::deque<Customer*> ring_;
+  std::vector<Customer*> unpacked_;
   std::vector<Customer*> uncommitted_;
   std::vector<Customer*> unsaved_;
   std::vector<Timer> dropped_timers_;  // entries of the store that turned out to be out of date
-  uint64_t period_ = 1;
   std::string scratch_;
+  // Memory: of customers, packed; of those among them who are not saved; of unpacked states.
+  size_t customers_bytes_ = 0;
+  size_t unsaved_bytes_ = 0;
+  size_t unpacked_bytes_ = 0;
 };
 
 }  // namespace heartbeatd

@@ -32,6 +32,8 @@ Shard::Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta)
       intake_(options_.rules->schema, options_.rules->currency, NextOffsets(options_, meta_),
               options_.format),
       traffic_(options_.outage, meta_.activity_ms, meta_.events, meta_.last_event),
+      growth_per_event_(static_cast<uint32_t>(kGrowthPerEvent +
+                                              kGrowthPerMeasure * options_.rules->measures.size())),
       carried_(options_.rules->schema.properties().size(), 0) {
   if (meta_.rules_hash == options_.rules->hash) return;
   if (meta_.clock == EventTime::Min()) {
@@ -124,19 +126,19 @@ Status Shard::ApplyEvent(const Event& event, WallTime now,
   }
   // The copy is made only where the bound is near: hardly ever.
   std::optional<CustomerState> before;
-  customer->encoded_bytes += kGrowthPerEvent + kGrowthPerMeasure * customer->state.measures.size();
-  if (customer->encoded_bytes > kStateBytesMax / 2) before = customer->state;
+  customer->encoded_bytes += growth_per_event_;
+  if (customer->encoded_bytes > kStateBytesMax / 2) before = *customer->state;
   const size_t alerts_before = outbox_.alerts.size();
   const EventTime noticed =
       options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
   const EventEffect effect = evaluator_.OnEvent(customer->id, event, meta_.clock, noticed,
-                                                &customer->state, &outbox_.alerts);
+                                                customer->state.get(), &outbox_.alerts);
   if (effect.duplicate) {
     ++counters_.duplicates;
     return {};
   }
-  if (before && !StateFits(customer)) {
-    customer->state = std::move(*before);
+  if (before && customers_.EncodedBytes(*customer) > kStateBytesMax) {
+    *customer->state = std::move(*before);
     outbox_.alerts.erase(outbox_.alerts.begin() + static_cast<std::ptrdiff_t>(alerts_before),
                          outbox_.alerts.end());
     *refused = DeadLetterReason::kStateTooLarge;
@@ -151,13 +153,6 @@ Status Shard::ApplyEvent(const Event& event, WallTime now,
   if (effect.beyond_retention) ++counters_.beyond_retention;
   if (effect.distinct_saturated) ++counters_.distinct_saturated;
   return {};
-}
-
-bool Shard::StateFits(Customer* customer) {
-  const bool existed = std::exchange(customer->exists, true);
-  const std::optional<std::string_view> encoded = customers_.Encode(customer);
-  customer->exists = existed;
-  return encoded->size() <= kStateBytesMax;
 }
 
 void Shard::Refuse(Pending* head, DeadLetterReason reason) {
@@ -179,7 +174,7 @@ Result<size_t> Shard::FireTimers(EventTime t, size_t units_max, WallTime now) {
     const size_t alerts_before = outbox_.alerts.size();
     const EventTime noticed =
         options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
-    evaluator_.OnTimer(customer->id, meta_.clock, noticed, &customer->state, &outbox_.alerts);
+    evaluator_.OnTimer(customer->id, meta_.clock, noticed, customer->state.get(), &outbox_.alerts);
     for (size_t i = alerts_before; i < outbox_.alerts.size(); ++i)
       outbox_bytes_ += outbox_.alerts[i].payload.size();
     customers_.MarkChanged(customer);
@@ -199,7 +194,7 @@ Result<size_t> Shard::Sweep(size_t units_max, WallTime now) {
     Result<Customer*> found = customers_.Find(id);
     if (!found) return std::unexpected(std::move(found.error()));
     if (!(*found)->exists) continue;
-    evaluator_.OnRulesChanged((*found)->id, meta_.clock, noticed, &(*found)->state,
+    evaluator_.OnRulesChanged((*found)->id, meta_.clock, noticed, (*found)->state.get(),
                               &outbox_.alerts);
     customers_.MarkChanged(*found);
     sweep_after_ = id;

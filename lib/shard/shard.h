@@ -151,7 +151,6 @@ class Shard {
   Result<size_t> FireTimers(EventTime t, size_t units_max, WallTime now);
   // Looks at customers written under other rules.
   Result<size_t> Sweep(size_t units_max, WallTime now);
-  [[nodiscard]] bool StateFits(Customer* customer);
 
   ShardOptions options_;
   std::unique_ptr<Store> store_;
@@ -167,6 +166,7 @@ class Shard {
   bool in_flight_ = false;
   std::optional<std::string> sweep_after_;  // last customer looked at; absent: no sweep under way
   std::vector<std::pair<size_t, int64_t>> poison_;
+  uint32_t growth_per_event_;     // of a state's encoding, at most
   std::vector<uint8_t> carried_;  // by property of the schema: 1 after the first event with it
   ShardCounters counters_;
 };
