@@ -16,18 +16,11 @@ namespace {
 // everything else about an alert together.
 class JsonObject {
  public:
+  explicit JsonObject(size_t bytes_expected = 0) { out_.reserve(bytes_expected); }
+
   void Text(std::string_view name, std::string_view value) {
     Name(name);
-    const bool plain = std::all_of(value.begin(), value.end(), [](char c) {
-      return c >= ' ' && c <= '~' && c != '"' && c != '\\';
-    });
-    if (plain) {
-      out_ += '"';
-      out_ += value;
-      out_ += '"';
-    } else {
-      out_ += nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    }
+    Quote(value);
   }
 
   // `value` is JSON already.
@@ -47,21 +40,32 @@ class JsonObject {
   std::string Finish() { return std::move(out_) + "}"; }
 
  private:
-  // Names are ours and need no escapes.
   void Name(std::string_view name) {
     if (out_.size() > 1) out_ += ',';
-    out_ += '"';
-    out_ += name;
-    out_ += "\":";
+    Quote(name);
+    out_ += ':';
+  }
+
+  void Quote(std::string_view text) {
+    const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+      return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+    });
+    if (plain) {
+      out_ += '"';
+      out_ += text;
+      out_ += '"';
+    } else {
+      out_ += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    }
   }
 
   std::string out_ = "{";
 };
 
 std::string TextsOf(const std::map<std::string, std::string>& texts) {
-  return texts.empty()
-             ? "{}"
-             : nlohmann::json(texts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  JsonObject object;
+  for (const auto& [name, text] : texts) object.Text(name, text);
+  return object.Finish();
 }
 
 const std::string& Of(ValueTier tier, const std::map<ValueTier, std::string>& by_tier,
@@ -74,15 +78,16 @@ const std::string& Of(ValueTier tier, const std::map<ValueTier, std::string>& by
 std::string CustomerOf(const AlertEdge& edge) {
   const bool stages = edge.standing != nullptr && edge.standing->stage != Stage::kNone;
   const bool tier = edge.standing != nullptr && edge.standing->tier != ValueTier::kNone;
-  JsonObject customer;
+  JsonObject customer(256);
   if (stages) customer.Text("stage", NameOf(edge.standing->stage));
   customer.Text("activity", NameOf(edge.activity));
   if (stages) {
     std::string types;
     for (size_t i = 0; i < kActiveTypeCount; ++i) {
       if (!edge.standing->types.test(i)) continue;
-      types +=
-          fmt::format("{}\"{}\"", types.empty() ? "" : ",", NameOf(static_cast<ActiveType>(i)));
+      types += types.empty() ? "\"" : ",\"";
+      types += NameOf(static_cast<ActiveType>(i));
+      types += '"';
     }
     customer.Raw("active_types", "[" + types + "]");
   }
@@ -100,12 +105,11 @@ std::string_view NameOf(AlertStatus status) {
 
 std::string AlertId(const AlertEdge& edge) {
   return UuidOf({edge.app, edge.rule.id, edge.customer, edge.key,
-                 fmt::format("{}", edge.starts_at.ms()), NameOf(edge.status),
-                 fmt::format("{}", edge.n)});
+                 fmt::to_string(edge.starts_at.ms()), NameOf(edge.status), fmt::to_string(edge.n)});
 }
 
 std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
-  JsonObject data;
+  JsonObject data(1024);
   data.Text("rule", edge.rule.id);
   data.Text("detector", edge.rule.detector);
   data.Text("version", edge.rule.version);
@@ -137,10 +141,10 @@ std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
   data.Raw("labels", TextsOf(edge.rule.labels));
   data.Raw("annotations", TextsOf(edge.rule.annotations));
 
-  JsonObject event;
+  JsonObject event(1536);
   event.Text("specversion", "1.0");
   event.Text("id", id);
-  event.Text("source", fmt::format("/heartbeatd/{}", edge.app));
+  event.Text("source", "/heartbeatd/" + std::string(edge.app));
   event.Text("type", "io.heartbeatd.alert.v1");
   event.Text("subject", edge.customer);
   event.Text("time", FormatRfc3339(edge.time));

@@ -1,5 +1,6 @@
 #include "base/time.h"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 namespace heartbeatd {
@@ -82,12 +83,14 @@ std::string FormatRfc3339(EventTime t) {
   }
   const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(days))};
   const int64_t seconds = ms / 1000;
+  // Every alert has five of these.
   std::string out =
-      fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
+      fmt::format(FMT_COMPILE("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}"), static_cast<int>(date.year()),
                   static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
                   seconds / 3600, seconds / 60 % 60, seconds % 60);
-  if (ms % 1000 != 0) out += fmt::format(".{:03}", ms % 1000);
-  return out + "Z";
+  if (ms % 1000 != 0) out += fmt::format(FMT_COMPILE(".{:03}"), ms % 1000);
+  out += 'Z';
+  return out;
 }
 
 }  // namespace heartbeatd

@@ -2,6 +2,7 @@
 // gained or lost. A change, not a condition: one alert, no episode, never resolved. It is modelled
 // as "the newest change is one of those asked for", so that the policies of every rule (hold,
 // cool-down) mean the same here as elsewhere.
+#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -113,7 +114,8 @@ struct Transition {
     for (const Change& change : changes) {
       Verdict verdict{.since = change.since, .value = static_cast<double>(change.since.ms())};
       if (Wants(change)) {
-        verdict.key = fmt::format("{}:{}:{}", dimension, names[change.from], names[change.to]);
+        verdict.key =
+            fmt::format(FMT_COMPILE("{}:{}:{}"), dimension, names[change.from], names[change.to]);
         verdict.condition = Condition::kFiring;
         verdict.reason = ReasonOf(change);
         verdict.instant = true;

@@ -179,11 +179,19 @@ Applied Apply(const MeasureDef& def, const Calendar& calendar, const Event& even
 }
 
 void HashUnion::Add(std::span<const uint32_t> hashes) {
-  if (hashes.empty()) return;
-  scratch_.clear();
-  std::set_union(all_.begin(), all_.end(), hashes.begin(), hashes.end(),
-                 std::back_inserter(scratch_));
-  all_.swap(scratch_);
+  constexpr size_t kFew = 4;
+  if (hashes.size() > kFew) {
+    std::vector<uint32_t> both;
+    both.reserve(all_.size() + hashes.size());
+    std::set_union(all_.begin(), all_.end(), hashes.begin(), hashes.end(),
+                   std::back_inserter(both));
+    all_.swap(both);
+    return;
+  }
+  for (const uint32_t hash : hashes) {
+    const auto at = std::lower_bound(all_.begin(), all_.end(), hash);
+    if (at == all_.end() || *at != hash) all_.insert(at, hash);
+  }
 }
 
 WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const MeasureState& state,

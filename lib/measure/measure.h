@@ -133,7 +133,6 @@ class HashUnion {
 
  private:
   std::vector<uint32_t> all_;  // ascending
-  std::vector<uint32_t> scratch_;
 };
 
 // Totals over the buckets with from <= index < to.
