@@ -1,228 +1,519 @@
+// Reads and writes the messages of state.proto, field by field in ascending order, which is how
+// protobuf's own code does it. That code wants a tree of objects between the bytes and the state;
+// this is what a customer costs most often.
 #include "customer/codec.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <bit>
 #include <numeric>
-
-#include "state.pb.h"
+#include <protozero/pbf_reader.hpp>
+#include <protozero/pbf_writer.hpp>
+#include <utility>
 
 namespace heartbeatd {
 namespace {
 
+using protozero::pbf_reader;
+using protozero::pbf_tag_type;
+using Wire = protozero::pbf_wire_type;
+
+// What the next field must be for a `case` of it; any other is skipped, as protobuf does.
+constexpr uint32_t Varint(pbf_tag_type tag) { return protozero::tag_and_type(tag, Wire::varint); }
+constexpr uint32_t Fixed64(pbf_tag_type tag) { return protozero::tag_and_type(tag, Wire::fixed64); }
+// Messages, bytes and lists.
+constexpr uint32_t Bytes(pbf_tag_type tag) {
+  return protozero::tag_and_type(tag, Wire::length_delimited);
+}
+
+// Leaves out what has the default value.
+class Writer {
+ public:
+  explicit Writer(std::string* bytes) : out_(*bytes) {}
+  Writer(Writer& parent, pbf_tag_type tag) : out_(parent.out_, tag) {}
+
+  void Int64(pbf_tag_type tag, int64_t value) {
+    if (value != 0) out_.add_int64(tag, value);
+  }
+  void Sint32(pbf_tag_type tag, int32_t value) {
+    if (value != 0) out_.add_sint32(tag, value);
+  }
+  void Sint64(pbf_tag_type tag, int64_t value) {
+    if (value != 0) out_.add_sint64(tag, value);
+  }
+  void Uint(pbf_tag_type tag, uint64_t value) {
+    if (value != 0) out_.add_uint64(tag, value);
+  }
+  void Bool(pbf_tag_type tag, bool value) {
+    if (value) out_.add_bool(tag, value);
+  }
+  void Double(pbf_tag_type tag, double value) {
+    if (std::bit_cast<uint64_t>(value) != 0) out_.add_double(tag, value);
+  }
+  void Text(pbf_tag_type tag, std::string_view value) {
+    if (!value.empty()) out_.add_bytes(tag, value.data(), value.size());
+  }
+  // Also if it has the default value, or is a list.
+  protozero::pbf_writer& out() { return out_; }
+
+ private:
+  protozero::pbf_writer out_;
+};
+
+std::string TextOf(pbf_reader& from) { return from.get_bytes(); }
+
+// Differences that any bytes may lead to.
+int64_t Plus(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+}
+int64_t Minus(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
+}
+
 // -- Measures ------------------------------------------------------------------------------------
 
-void WriteMeasure(uint64_t key, const MeasureState& from, state::Measure* to) {
-  to->set_key(key);
-  to->set_first_ms(from.first.ms());
-  to->set_last_ms(from.last.ms());
-  to->set_count(from.count);
-  to->set_sum_micros(from.sum_micros);
-  to->set_days(from.cadence.days);
-  to->set_last_day(from.cadence.last_day);
-  to->set_x(from.cadence.x);
-  to->set_s(from.cadence.s);
+void WriteMeasure(uint64_t key, const MeasureState& from, Writer to) {
+  if (key != 0) to.out().add_fixed64(1, key);
+  to.Int64(2, from.first.ms());
+  to.Int64(3, from.last.ms());
+  to.Uint(4, from.count);
+  to.Sint64(5, from.sum_micros);
+  to.Uint(6, from.cadence.days);
+  to.Sint32(7, from.cadence.last_day);
+  to.Double(8, from.cadence.x);
+  to.Double(9, from.cadence.s);
+  if (from.buckets.empty()) return;
   bool any_sum = false;
   bool any_distinct = false;
-  int32_t previous = 0;
-  for (const Bucket& bucket : from.buckets) {
-    to->add_bucket_index(bucket.index - previous);
-    previous = bucket.index;
-    to->add_bucket_count(bucket.count);
-    any_sum = any_sum || bucket.sum_micros != 0;
-    any_distinct = any_distinct || !bucket.distinct.empty();
+  {
+    protozero::packed_field_sint32 indexes(to.out(), 10);
+    int32_t previous = 0;
+    for (const Bucket& bucket : from.buckets) {
+      indexes.add_element(bucket.index - previous);
+      previous = bucket.index;
+      any_sum = any_sum || bucket.sum_micros != 0;
+      any_distinct = any_distinct || !bucket.distinct.empty();
+    }
+  }
+  {
+    protozero::packed_field_uint32 counts(to.out(), 11);
+    for (const Bucket& bucket : from.buckets) counts.add_element(bucket.count);
   }
   if (any_sum) {
-    for (const Bucket& bucket : from.buckets) to->add_bucket_sum_micros(bucket.sum_micros);
+    protozero::packed_field_sint64 sums(to.out(), 12);
+    for (const Bucket& bucket : from.buckets) sums.add_element(bucket.sum_micros);
   }
   if (!any_distinct) return;
+  {
+    protozero::packed_field_uint32 sizes(to.out(), 13);
+    for (const Bucket& bucket : from.buckets)
+      sizes.add_element(static_cast<uint32_t>(bucket.distinct.size()));
+  }
+  protozero::packed_field_fixed32 hashes(to.out(), 14);
   for (const Bucket& bucket : from.buckets) {
-    to->add_bucket_distinct(static_cast<uint32_t>(bucket.distinct.size()));
-    for (const uint32_t hash : bucket.distinct.hashes()) to->add_distinct(hash);
+    for (const uint32_t hash : bucket.distinct.hashes()) hashes.add_element(hash);
   }
 }
 
-bool ReadMeasure(const state::Measure& from, MeasureState* to) {
-  const int n = from.bucket_index_size();
-  const bool sums = from.bucket_sum_micros_size() > 0;
-  const bool distincts = from.bucket_distinct_size() > 0;
-  if (from.bucket_count_size() != n || (sums && from.bucket_sum_micros_size() != n) ||
-      (distincts && from.bucket_distinct_size() != n)) {
-    return false;
-  }
-  to->first = EventTime(from.first_ms());
-  to->last = EventTime(from.last_ms());
-  to->count = from.count();
-  to->sum_micros = from.sum_micros();
-  to->cadence = {.days = from.days(), .last_day = from.last_day(), .x = from.x(), .s = from.s()};
-  to->buckets.resize(static_cast<size_t>(n));
-  int64_t index = 0;
-  int next_hash = 0;
-  for (int i = 0; i < n; ++i) {
-    Bucket& bucket = to->buckets[static_cast<size_t>(i)];
-    index += from.bucket_index(i);
-    if (index < INT32_MIN || index > INT32_MAX || (i > 0 && from.bucket_index(i) <= 0))
-      return false;
-    bucket.index = static_cast<int32_t>(index);
-    bucket.count = from.bucket_count(i);
-    bucket.sum_micros = sums ? from.bucket_sum_micros(i) : 0;
-    const uint32_t hashes = distincts ? from.bucket_distinct(i) : 0;
-    if (hashes > Bucket::kDistinctMax ||
-        next_hash + static_cast<int>(hashes) > from.distinct_size())
-      return false;
-    for (uint32_t h = 0; h < hashes; ++h) {
-      if (!bucket.distinct.Insert(from.distinct(next_hash++))) return false;
+// A measure as it comes, its lists not yet taken apart.
+struct MeasureFields {
+  uint64_t key = 0;
+  MeasureState state;
+  decltype(pbf_reader().get_packed_sint32()) indexes;
+  decltype(pbf_reader().get_packed_uint32()) counts;
+  decltype(pbf_reader().get_packed_sint64()) sums;
+  decltype(pbf_reader().get_packed_uint32()) sizes;
+  decltype(pbf_reader().get_packed_fixed32()) hashes;
+};
+
+MeasureFields ReadFields(pbf_reader from) {
+  MeasureFields to;
+  MeasureState& state = to.state;
+  state.cadence.last_day = 0;
+  while (from.next()) {
+    switch (from.tag_and_type()) {
+      case Fixed64(1):
+        to.key = from.get_fixed64();
+        break;
+      case Varint(2):
+        state.first = EventTime(from.get_int64());
+        break;
+      case Varint(3):
+        state.last = EventTime(from.get_int64());
+        break;
+      case Varint(4):
+        state.count = from.get_uint64();
+        break;
+      case Varint(5):
+        state.sum_micros = from.get_sint64();
+        break;
+      case Varint(6):
+        state.cadence.days = from.get_uint32();
+        break;
+      case Varint(7):
+        state.cadence.last_day = from.get_sint32();
+        break;
+      case Fixed64(8):
+        state.cadence.x = from.get_double();
+        break;
+      case Fixed64(9):
+        state.cadence.s = from.get_double();
+        break;
+      case Bytes(10):
+        to.indexes = from.get_packed_sint32();
+        break;
+      case Bytes(11):
+        to.counts = from.get_packed_uint32();
+        break;
+      case Bytes(12):
+        to.sums = from.get_packed_sint64();
+        break;
+      case Bytes(13):
+        to.sizes = from.get_packed_uint32();
+        break;
+      case Bytes(14):
+        to.hashes = from.get_packed_fixed32();
+        break;
+      default:
+        from.skip();
     }
   }
-  return next_hash == from.distinct_size();
+  return to;
+}
+
+// False if the lists do not fit each other.
+bool ReadBuckets(MeasureFields* from) {
+  const size_t n = from->indexes.size();
+  const auto fits = [n](const auto& list) { return list.empty() || list.size() == n; };
+  const bool sums = !from->sums.empty();
+  const bool distincts = !from->sizes.empty();
+  if (from->counts.size() != n || !fits(from->sums) || !fits(from->sizes)) return false;
+  from->state.buckets.resize(n);
+  int64_t index = 0;
+  bool first = true;
+  for (Bucket& bucket : from->state.buckets) {
+    const int32_t step = from->indexes.front();
+    from->indexes.drop_front();
+    index += step;
+    if (index < INT32_MIN || index > INT32_MAX || (!first && step <= 0)) return false;
+    first = false;
+    bucket.index = static_cast<int32_t>(index);
+    bucket.count = from->counts.front();
+    from->counts.drop_front();
+    if (sums) {
+      bucket.sum_micros = from->sums.front();
+      from->sums.drop_front();
+    }
+    if (!distincts) continue;
+    const uint32_t hashes = from->sizes.front();
+    from->sizes.drop_front();
+    if (hashes > Bucket::kDistinctMax) return false;
+    for (uint32_t h = 0; h < hashes; ++h) {
+      if (from->hashes.empty() || !bucket.distinct.Insert(from->hashes.front())) return false;
+      from->hashes.drop_front();
+    }
+  }
+  return from->hashes.empty();
 }
 
 // -- Life cycle ----------------------------------------------------------------------------------
 
-void WriteTerm(const Term& from, state::Term* to) {
-  to->set_type(static_cast<uint32_t>(from.type));
-  to->set_product(from.product);
-  if (!from.plan.empty()) to->set_plan(from.plan);
-  to->set_starts_at_ms(from.starts_at.ms());
+void WriteTerm(const Term& from, Writer to) {
+  to.Uint(1, static_cast<uint32_t>(from.type));
+  to.Bool(2, from.product);
+  to.Text(3, from.plan);
+  to.Sint64(4, from.starts_at.ms());
   if (from.ends_at != EventTime::Never())
-    to->set_ends_after_ms((from.ends_at - from.starts_at).count());
-  to->set_changed_after_ms((from.changed_at - from.starts_at).count());
-  to->set_cancelled(from.cancelled);
-  to->set_renewed(from.renewed);
+    to.out().add_sint64(5, Minus(from.ends_at.ms(), from.starts_at.ms()));
+  to.Sint64(6, Minus(from.changed_at.ms(), from.starts_at.ms()));
+  to.Bool(7, from.cancelled);
+  to.Bool(8, from.renewed);
 }
 
-bool ReadTerm(const state::Term& from, Term* to) {
-  if (from.type() >= kTermTypeCount) return false;
-  to->type = static_cast<TermType>(from.type());
-  to->product = from.product();
-  to->plan = from.plan();
-  to->starts_at = EventTime(from.starts_at_ms());
-  if (from.has_ends_after_ms()) to->ends_at = to->starts_at + Duration(from.ends_after_ms());
-  to->changed_at = to->starts_at + Duration(from.changed_after_ms());
-  to->cancelled = from.cancelled();
-  to->renewed = from.renewed();
+bool ReadTerm(pbf_reader from, Term* to) {
+  uint32_t type = 0;
+  std::optional<int64_t> ends_after_ms;
+  int64_t changed_after_ms = 0;
+  while (from.next()) {
+    switch (from.tag_and_type()) {
+      case Varint(1):
+        type = from.get_uint32();
+        break;
+      case Varint(2):
+        to->product = from.get_bool();
+        break;
+      case Bytes(3):
+        to->plan = TextOf(from);
+        break;
+      case Varint(4):
+        to->starts_at = EventTime(from.get_sint64());
+        break;
+      case Varint(5):
+        ends_after_ms = from.get_sint64();
+        break;
+      case Varint(6):
+        changed_after_ms = from.get_sint64();
+        break;
+      case Varint(7):
+        to->cancelled = from.get_bool();
+        break;
+      case Varint(8):
+        to->renewed = from.get_bool();
+        break;
+      default:
+        from.skip();
+    }
+  }
+  if (type >= kTermTypeCount) return false;
+  to->type = static_cast<TermType>(type);
+  if (ends_after_ms) to->ends_at = to->starts_at + Duration(*ends_after_ms);
+  to->changed_at = to->starts_at + Duration(changed_after_ms);
   return true;
 }
 
-void WriteStanding(const Standing& from, state::Standing* to) {
-  to->set_stage(static_cast<uint32_t>(from.stage));
-  to->set_previous(static_cast<uint32_t>(from.previous));
-  to->set_since_ms(from.since.ms());
-  to->set_holds(static_cast<uint32_t>(from.holds.to_ulong()));
+void WriteStanding(const Standing& from, Writer to) {
+  to.Uint(1, static_cast<uint32_t>(from.stage));
+  to.Uint(2, static_cast<uint32_t>(from.previous));
+  to.Sint64(3, from.since.ms());
+  to.Uint(4, from.holds.to_ulong());
   uint32_t ceased = 0;
   for (size_t i = 0; i < kStageCount; ++i) {
-    if (from.ceased[i] == EventTime::Never()) continue;
-    ceased |= 1u << i;
-    to->add_ceased_ms(from.ceased[i].ms());
+    if (from.ceased[i] != EventTime::Never()) ceased |= 1u << i;
   }
-  to->set_ceased(ceased);
-  to->set_acquired(from.acquired);
-  if (from.inspired != EventTime::Min()) to->set_inspired_ms(from.inspired.ms());
-  to->set_types(static_cast<uint32_t>(from.types.to_ulong()));
-  to->set_types_changed(static_cast<uint32_t>(from.types_changed.to_ulong()));
-  for (size_t i = 0; i < kActiveTypeCount; ++i) {
-    if (from.types_changed.test(i)) to->add_types_since_ms(from.types_since[i].ms());
+  to.Uint(5, ceased);
+  if (ceased != 0) {
+    protozero::packed_field_sint64 times(to.out(), 6);
+    for (const EventTime at : from.ceased) {
+      if (at != EventTime::Never()) times.add_element(at.ms());
+    }
   }
-  to->set_tier(static_cast<uint32_t>(from.tier));
-  if (from.due != EventTime::Never()) to->set_due_ms(from.due.ms());
+  to.Bool(7, from.acquired);
+  if (from.inspired != EventTime::Min()) to.out().add_sint64(8, from.inspired.ms());
+  to.Uint(9, from.types.to_ulong());
+  to.Uint(10, from.types_changed.to_ulong());
+  if (from.types_changed.any()) {
+    protozero::packed_field_sint64 times(to.out(), 11);
+    for (size_t i = 0; i < kActiveTypeCount; ++i) {
+      if (from.types_changed.test(i)) times.add_element(from.types_since[i].ms());
+    }
+  }
+  to.Uint(12, static_cast<uint32_t>(from.tier));
+  if (from.due != EventTime::Never()) to.out().add_sint64(13, from.due.ms());
 }
 
 // Fills (*to)[i] from the list for each bit i of the mask. False if they do not fit.
 template <typename List, typename Times>
-bool ReadTimes(uint32_t mask, const List& list, Times* to) {
-  int next = 0;
+bool ReadTimes(uint32_t mask, List list, Times* to) {
   for (size_t i = 0; i < to->size(); ++i) {
     if ((mask >> i & 1u) == 0) continue;
-    if (next == list.size()) return false;
-    (*to)[i] = EventTime(list.Get(next++));
+    if (list.empty()) return false;
+    (*to)[i] = EventTime(list.front());
+    list.drop_front();
   }
-  return next == list.size() && mask >> to->size() == 0;
+  return list.empty() && mask >> to->size() == 0;
 }
 
-bool ReadStanding(const state::Standing& from, Standing* to) {
-  if (from.stage() >= kStageCount || from.previous() >= kStageCount ||
-      from.holds() >> kStageCount != 0 || from.types() >> kActiveTypeCount != 0 ||
-      from.tier() >= kValueTierCount)
+bool ReadStanding(pbf_reader from, Standing* to) {
+  uint32_t stage = 0, previous = 0, holds = 0, ceased = 0, types = 0, types_changed = 0, tier = 0;
+  decltype(from.get_packed_sint64()) ceased_ms, types_since_ms;
+  while (from.next()) {
+    switch (from.tag_and_type()) {
+      case Varint(1):
+        stage = from.get_uint32();
+        break;
+      case Varint(2):
+        previous = from.get_uint32();
+        break;
+      case Varint(3):
+        to->since = EventTime(from.get_sint64());
+        break;
+      case Varint(4):
+        holds = from.get_uint32();
+        break;
+      case Varint(5):
+        ceased = from.get_uint32();
+        break;
+      case Bytes(6):
+        ceased_ms = from.get_packed_sint64();
+        break;
+      case Varint(7):
+        to->acquired = from.get_bool();
+        break;
+      case Varint(8):
+        to->inspired = EventTime(from.get_sint64());
+        break;
+      case Varint(9):
+        types = from.get_uint32();
+        break;
+      case Varint(10):
+        types_changed = from.get_uint32();
+        break;
+      case Bytes(11):
+        types_since_ms = from.get_packed_sint64();
+        break;
+      case Varint(12):
+        tier = from.get_uint32();
+        break;
+      case Varint(13):
+        to->due = EventTime(from.get_sint64());
+        break;
+      default:
+        from.skip();
+    }
+  }
+  if (stage >= kStageCount || previous >= kStageCount || holds >> kStageCount != 0 ||
+      types >> kActiveTypeCount != 0 || tier >= kValueTierCount)
     return false;
-  to->stage = static_cast<Stage>(from.stage());
-  to->previous = static_cast<Stage>(from.previous());
-  to->since = EventTime(from.since_ms());
-  to->holds = from.holds();
-  to->acquired = from.acquired();
-  if (from.has_inspired_ms()) to->inspired = EventTime(from.inspired_ms());
-  to->types = from.types();
-  to->types_changed = from.types_changed();
-  to->tier = static_cast<ValueTier>(from.tier());
-  if (from.has_due_ms()) to->due = EventTime(from.due_ms());
-  return ReadTimes(from.ceased(), from.ceased_ms(), &to->ceased) &&
-         ReadTimes(from.types_changed(), from.types_since_ms(), &to->types_since);
+  to->stage = static_cast<Stage>(stage);
+  to->previous = static_cast<Stage>(previous);
+  to->holds = holds;
+  to->types = types;
+  to->types_changed = types_changed;
+  to->tier = static_cast<ValueTier>(tier);
+  return ReadTimes(ceased, ceased_ms, &to->ceased) &&
+         ReadTimes(types_changed, types_since_ms, &to->types_since);
 }
 
-void WriteLifecycle(const LifecycleState& from, state::Lifecycle* to) {
-  to->set_activity(static_cast<uint32_t>(from.activity));
-  to->set_previous(static_cast<uint32_t>(from.previous));
-  to->set_since_ms(from.since.ms());
-  to->set_since_day(from.since_day);
-  for (const Term& term : from.terms) WriteTerm(term, to->add_terms());
-  if (from.standing != Standing()) WriteStanding(from.standing, to->mutable_standing());
+void WriteLifecycle(const LifecycleState& from, Writer to) {
+  to.Uint(1, static_cast<uint32_t>(from.activity));
+  to.Uint(2, static_cast<uint32_t>(from.previous));
+  to.Int64(3, from.since.ms());
+  to.Sint32(4, from.since_day);
+  for (const Term& term : from.terms) WriteTerm(term, Writer(to, 5));
+  if (from.standing != Standing()) WriteStanding(from.standing, Writer(to, 6));
 }
 
-bool ReadLifecycle(const state::Lifecycle& from, LifecycleState* to) {
-  constexpr auto kLast = static_cast<uint32_t>(Activity::kReactivated);
-  if (from.activity() > kLast || from.previous() > kLast) return false;
-  to->activity = static_cast<Activity>(from.activity());
-  if (to->activity != Activity::kNone) {  // without it the rest means nothing
-    to->previous = static_cast<Activity>(from.previous());
-    to->since = EventTime(from.since_ms());
-    to->since_day = from.since_day();
+bool ReadLifecycle(pbf_reader from, LifecycleState* to) {
+  uint32_t activity = 0, previous = 0;
+  int64_t since_ms = 0;
+  int32_t since_day = 0;
+  bool ok = true;
+  while (from.next()) {
+    switch (from.tag_and_type()) {
+      case Varint(1):
+        activity = from.get_uint32();
+        break;
+      case Varint(2):
+        previous = from.get_uint32();
+        break;
+      case Varint(3):
+        since_ms = from.get_int64();
+        break;
+      case Varint(4):
+        since_day = from.get_sint32();
+        break;
+      case Bytes(5):
+        ok = ReadTerm(from.get_message(), &to->terms.emplace_back()) && ok;
+        break;
+      case Bytes(6):
+        ok = ReadStanding(from.get_message(), &to->standing) && ok;
+        break;
+      default:
+        from.skip();
+    }
   }
-  if (from.has_standing() && !ReadStanding(from.standing(), &to->standing)) return false;
-  return std::all_of(from.terms().begin(), from.terms().end(), [&](const state::Term& term) {
-    return ReadTerm(term, &to->terms.emplace_back());
-  });
+  if (activity >= kActivityCount || previous >= kActivityCount) return false;
+  to->activity = static_cast<Activity>(activity);
+  if (to->activity != Activity::kNone) {  // without it the rest means nothing
+    to->previous = static_cast<Activity>(previous);
+    to->since = EventTime(since_ms);
+    to->since_day = since_day;
+  }
+  return ok;
 }
 
 // -- Rules ---------------------------------------------------------------------------------------
 
-void WriteRule(uint64_t key, const RuleState& from, state::Rule* to) {
-  to->set_key(key);
-  if (from.due != EventTime::Never()) {
-    to->set_has_due(true);
-    to->set_due_ms(from.due.ms());
-  }
-  if (!from.memory.empty()) to->set_memory(from.memory);
-  for (const Episode& episode : from.episodes) {
-    state::Episode* out = to->add_episodes();
-    if (!episode.key.empty()) out->set_key(episode.key);
-    out->set_phase(static_cast<uint32_t>(episode.phase));
-    out->set_starts_at_ms(episode.starts_at.ms());
-    out->set_value(episode.value);
-    out->set_muted(episode.muted);
-    out->set_instant(episode.instant);
-    if (episode.clear_since) out->set_clear_since_ms(episode.clear_since->ms());
-    if (episode.last_fired) out->set_last_fired_ms(episode.last_fired->ms());
-    if (!episode.evidence.empty()) out->set_evidence(episode.evidence);
-  }
+void WriteEpisode(const Episode& from, Writer to) {
+  to.Text(1, from.key);
+  to.Uint(2, static_cast<uint32_t>(from.phase));
+  to.Sint64(3, from.starts_at.ms());
+  to.Double(4, from.value);
+  to.Bool(5, from.muted);
+  to.Bool(6, from.instant);
+  if (from.clear_since) to.out().add_sint64(7, from.clear_since->ms());
+  if (from.last_fired) to.out().add_sint64(8, from.last_fired->ms());
+  to.Text(9, from.evidence);
 }
 
-bool ReadRule(const state::Rule& from, RuleState* to) {
-  to->due = from.has_due() ? EventTime(from.due_ms()) : EventTime::Never();
-  to->memory = from.memory();
-  for (const state::Episode& episode : from.episodes()) {
-    if (episode.phase() > static_cast<uint32_t>(Episode::Phase::kWaiting)) return false;
-    Episode& out = to->episodes.emplace_back();
-    out.key = episode.key();
-    out.phase = static_cast<Episode::Phase>(episode.phase());
-    out.starts_at = EventTime(episode.starts_at_ms());
-    out.value = episode.value();
-    out.muted = episode.muted();
-    out.instant = episode.instant();
-    if (episode.has_clear_since_ms()) out.clear_since = EventTime(episode.clear_since_ms());
-    if (episode.has_last_fired_ms()) out.last_fired = EventTime(episode.last_fired_ms());
-    out.evidence = episode.evidence();
+bool ReadEpisode(pbf_reader from, Episode* to) {
+  uint32_t phase = 0;
+  while (from.next()) {
+    switch (from.tag_and_type()) {
+      case Bytes(1):
+        to->key = TextOf(from);
+        break;
+      case Varint(2):
+        phase = from.get_uint32();
+        break;
+      case Varint(3):
+        to->starts_at = EventTime(from.get_sint64());
+        break;
+      case Fixed64(4):
+        to->value = from.get_double();
+        break;
+      case Varint(5):
+        to->muted = from.get_bool();
+        break;
+      case Varint(6):
+        to->instant = from.get_bool();
+        break;
+      case Varint(7):
+        to->clear_since = EventTime(from.get_sint64());
+        break;
+      case Varint(8):
+        to->last_fired = EventTime(from.get_sint64());
+        break;
+      case Bytes(9):
+        to->evidence = TextOf(from);
+        break;
+      default:
+        from.skip();
+    }
   }
-  return true;
+  to->phase = static_cast<Episode::Phase>(phase);
+  return phase <= static_cast<uint32_t>(Episode::Phase::kWaiting);
 }
+
+void WriteRule(uint64_t key, const RuleState& from, Writer to) {
+  if (key != 0) to.out().add_fixed64(1, key);
+  if (from.due != EventTime::Never()) {
+    to.Sint64(2, from.due.ms());
+    to.Bool(3, true);
+  }
+  to.Text(4, from.memory);
+  for (const Episode& episode : from.episodes) WriteEpisode(episode, Writer(to, 5));
+}
+
+bool ReadRule(pbf_reader from, uint64_t* key, RuleState* to) {
+  int64_t due_ms = 0;
+  bool has_due = false;
+  bool ok = true;
+  while (from.next()) {
+    switch (from.tag_and_type()) {
+      case Fixed64(1):
+        *key = from.get_fixed64();
+        break;
+      case Varint(2):
+        due_ms = from.get_sint64();
+        break;
+      case Varint(3):
+        has_due = from.get_bool();
+        break;
+      case Bytes(4):
+        to->memory = TextOf(from);
+        break;
+      case Bytes(5):
+        ok = ReadEpisode(from.get_message(), &to->episodes.emplace_back()) && ok;
+        break;
+      default:
+        from.skip();
+    }
+  }
+  to->due = has_due ? EventTime(due_ms) : EventTime::Never();
+  return ok;
+}
+
+// -- Customers -----------------------------------------------------------------------------------
 
 // Indexes of `items` in ascending order of their keys.
 template <typename Item>
@@ -234,174 +525,146 @@ std::vector<size_t> ByKey(const std::vector<Item>& items) {
   return order;
 }
 
-// Index of the item with this key; items.size() if there is none. Linear: there are few.
-template <typename Item>
-size_t IndexOf(const std::vector<Item>& items, uint64_t key) {
+// The list's part of the item with this key; null if there is none. Linear: there are few.
+template <typename Item, typename State>
+State* PartOf(const std::vector<Item>& items, uint64_t key, std::vector<State>* states) {
   size_t i = 0;
   while (i < items.size() && items[i].key != key) ++i;
-  return i;
+  return i < items.size() ? &(*states)[i] : nullptr;
 }
 
-void WriteMeta(const ShardMeta& from, state::Meta* to) {
-  to->set_format_version(kFormatVersion);
-  to->set_clock_ms(from.clock.ms());
-  for (const auto& [topic, offset] : from.next) {
-    state::TopicOffset* next = to->add_next();
-    next->set_topic(topic);
-    next->set_next_offset(offset);
+bool ReadCustomer(const RuleSet& rules, pbf_reader from, CustomerState* state) {
+  state->first_seen = EventTime(0);
+  state->last_seen = EventTime(0);
+  decltype(from.get_packed_fixed64()) ids;
+  decltype(from.get_packed_sint64()) times;
+  bool ok = true;
+  while (from.next()) {
+    switch (from.tag_and_type()) {
+      case Varint(1):
+        state->first_seen = EventTime(from.get_int64());
+        break;
+      case Varint(2):
+        state->last_seen = EventTime(from.get_int64());
+        break;
+      case Bytes(3):
+        ok = ReadLifecycle(from.get_message(), &state->lifecycle) && ok;
+        break;
+      case Bytes(4): {
+        MeasureFields fields = ReadFields(from.get_message());
+        if (MeasureState* part = PartOf(rules.measures, fields.key, &state->measures)) {
+          ok = ReadBuckets(&fields) && ok;
+          *part = std::move(fields.state);
+        }
+        break;
+      }
+      case Bytes(5): {
+        uint64_t key = 0;
+        RuleState rule;
+        const bool whole = ReadRule(from.get_message(), &key, &rule);
+        if (RuleState* part = PartOf(rules.rules, key, &state->rules)) {
+          ok = ok && whole;
+          *part = std::move(rule);
+        }
+        break;
+      }
+      case Bytes(6):
+        ids = from.get_packed_fixed64();
+        break;
+      case Bytes(7):
+        times = from.get_packed_sint64();
+        break;
+      default:
+        from.skip();
+    }
   }
-  to->set_rules_hash(from.rules_hash);
-  to->set_changelog_id(from.changelog_id);
-  for (const int64_t ms : from.activity_ms) to->add_activity_ms(ms);
-  to->set_events(from.events);
-  to->set_last_event_ms(from.last_event.ms());
-  to->set_customers(from.customers);
-}
-
-Result<ShardMeta> ReadMeta(const state::Meta& from) {
-  if (from.format_version() == 0)
-    return Fail("the shard's record has no format version", ExitCode::kBroken);
-  if (from.format_version() > kFormatVersion) {
-    return Fail(
-        fmt::format("the state has format {}, this heartbeatd reads up to {}: run a newer one",
-                    from.format_version(), kFormatVersion),
-        ExitCode::kBroken);
+  if (!ok || ids.size() != times.size()) return false;
+  state->recent.entries().reserve(ids.size());
+  int64_t ms = 0;
+  for (; !ids.empty(); ids.drop_front(), times.drop_front()) {
+    ms = Plus(ms, times.front());
+    state->recent.entries().push_back({ids.front(), ms});
   }
-  ShardMeta to;
-  to.clock = EventTime(from.clock_ms());
-  for (const state::TopicOffset& next : from.next()) to.next[next.topic()] = next.next_offset();
-  to.rules_hash = from.rules_hash();
-  to.changelog_id = from.changelog_id();
-  to.activity_ms.assign(from.activity_ms().begin(), from.activity_ms().end());
-  to.events = from.events();
-  to.last_event = EventTime(from.last_event_ms());
-  to.customers = from.customers();
-  return to;
+  return true;
 }
 
-bool Parse(std::string_view bytes, google::protobuf::MessageLite* message) {
-  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+std::unexpected<Error> NotReadable() {
+  return Fail("a customer's state is not readable", ExitCode::kBroken);
 }
 
 }  // namespace
 
-class CustomerCodec::Impl {
- public:
-  explicit Impl(const RuleSet& rules)
-      : rules_(rules), measure_order_(ByKey(rules.measures)), rule_order_(ByKey(rules.rules)) {}
+CustomerCodec::CustomerCodec(const RuleSet& rules)
+    : rules_(rules), measure_order_(ByKey(rules.measures)), rule_order_(ByKey(rules.rules)) {}
 
-  void Encode(const CustomerState& state, std::string* bytes) {
-    message_.Clear();
-    message_.set_first_seen_ms(state.first_seen.ms());
-    message_.set_last_seen_ms(state.last_seen.ms());
-    if (state.lifecycle != LifecycleState())
-      WriteLifecycle(state.lifecycle, message_.mutable_lifecycle());
-    for (const size_t i : measure_order_) {
-      if (!state.measures[i].empty())
-        WriteMeasure(rules_.measures[i].key, state.measures[i], message_.add_measures());
+void CustomerCodec::Encode(const CustomerState& state, std::string* bytes) const {
+  bytes->clear();
+  Writer to(bytes);
+  to.Int64(1, state.first_seen.ms());
+  to.Int64(2, state.last_seen.ms());
+  if (state.lifecycle != LifecycleState()) WriteLifecycle(state.lifecycle, Writer(to, 3));
+  for (const size_t i : measure_order_) {
+    if (!state.measures[i].empty())
+      WriteMeasure(rules_.measures[i].key, state.measures[i], Writer(to, 4));
+  }
+  for (const size_t i : rule_order_) {
+    if (!state.rules[i].empty()) WriteRule(rules_.rules[i].key, state.rules[i], Writer(to, 5));
+  }
+  const std::vector<RecentIds::Entry>& recent = state.recent.entries();
+  if (!recent.empty()) {
+    {
+      protozero::packed_field_fixed64 ids(to.out(), 6);
+      for (const RecentIds::Entry& entry : recent) ids.add_element(entry.hash);
     }
-    for (const size_t i : rule_order_) {
-      if (!state.rules[i].empty())
-        WriteRule(rules_.rules[i].key, state.rules[i], message_.add_rules());
-    }
+    protozero::packed_field_sint64 times(to.out(), 7);
     int64_t previous = 0;
-    for (const RecentIds::Entry& entry : state.recent.entries()) {
-      message_.add_recent_ids(entry.hash);
-      message_.add_recent_ms(entry.ms - previous);
+    for (const RecentIds::Entry& entry : recent) {
+      times.add_element(Minus(entry.ms, previous));
       previous = entry.ms;
     }
-    const EventTime due = state.Due();
-    if (due != EventTime::Never()) {
-      message_.set_has_due(true);
-      message_.set_due_ms(due.ms());
-    }
-    message_.SerializeToString(bytes);
   }
-
-  Status Decode(std::string_view bytes, CustomerState* state) {
-    if (!Parse(bytes, &message_))
-      return Fail("a customer's state is not readable", ExitCode::kBroken);
-    *state = CustomerState{};
-    state->first_seen = EventTime(message_.first_seen_ms());
-    state->last_seen = EventTime(message_.last_seen_ms());
-    bool ok = ReadLifecycle(message_.lifecycle(), &state->lifecycle) &&
-              message_.recent_ids_size() == message_.recent_ms_size();
-    state->measures.resize(rules_.measures.size());
-    for (const state::Measure& measure : message_.measures()) {
-      const size_t i = IndexOf(rules_.measures, measure.key());
-      if (i < rules_.measures.size()) ok = ok && ReadMeasure(measure, &state->measures[i]);
-    }
-    state->rules.resize(rules_.rules.size());
-    for (const state::Rule& rule : message_.rules()) {
-      const size_t i = IndexOf(rules_.rules, rule.key());
-      if (i < rules_.rules.size()) ok = ok && ReadRule(rule, &state->rules[i]);
-    }
-    int64_t ms = 0;
-    for (int i = 0; ok && i < message_.recent_ids_size(); ++i) {
-      ms += message_.recent_ms(i);
-      state->recent.entries().push_back({message_.recent_ids(i), ms});
-    }
-    if (!ok) return Fail("a customer's state contradicts itself", ExitCode::kBroken);
-    state->lifecycle_due =
-        NextSilence(rules_.lifecycle, state->measures[rules_.pulse], state->lifecycle);
-    return {};
-  }
-
- private:
-  const RuleSet& rules_;
-  std::vector<size_t> measure_order_;
-  std::vector<size_t> rule_order_;
-  state::Customer message_;  // reused: keeps its memory
-};
-
-CustomerCodec::CustomerCodec(const RuleSet& rules) : impl_(std::make_unique<Impl>(rules)) {}
-CustomerCodec::~CustomerCodec() = default;
-void CustomerCodec::Encode(const CustomerState& state, std::string* bytes) {
-  impl_->Encode(state, bytes);
+  const EventTime due = state.Due();
+  if (due == EventTime::Never()) return;
+  to.Sint64(8, due.ms());
+  to.Bool(9, true);
 }
-Status CustomerCodec::Decode(std::string_view bytes, CustomerState* state) {
-  return impl_->Decode(bytes, state);
+
+Status CustomerCodec::Decode(std::string_view bytes, CustomerState* state) const {
+  *state = CustomerState{};
+  state->measures.resize(rules_.measures.size());
+  state->rules.resize(rules_.rules.size());
+  try {
+    if (!ReadCustomer(rules_, {bytes.data(), bytes.size()}, state))
+      return Fail("a customer's state contradicts itself", ExitCode::kBroken);
+  } catch (const protozero::exception&) {
+    return NotReadable();
+  }
+  state->lifecycle_due =
+      NextSilence(rules_.lifecycle, state->measures[rules_.pulse], state->lifecycle);
+  return {};
 }
 
 Result<EventTime> CustomerCodec::DueOf(std::string_view bytes) {
-  state::Customer message;
-  if (!Parse(bytes, &message)) return Fail("a customer's state is not readable", ExitCode::kBroken);
-  return message.has_due() ? EventTime(message.due_ms()) : EventTime::Never();
-}
-
-std::string EncodeMeta(const ShardMeta& meta) {
-  state::Meta message;
-  WriteMeta(meta, &message);
-  return message.SerializeAsString();
-}
-
-Result<ShardMeta> DecodeMeta(std::string_view bytes) {
-  state::Meta message;
-  if (!Parse(bytes, &message)) return Fail("the shard's record is not readable", ExitCode::kBroken);
-  return ReadMeta(message);
-}
-
-std::string EncodeLocalMeta(const LocalMeta& meta) {
-  state::LocalMeta message;
-  WriteMeta(meta.meta, message.mutable_meta());
-  message.set_position(meta.position);
-  message.set_synced_at_ms(meta.synced_at.ms());
-  message.set_cluster_id(meta.cluster_id);
-  message.set_rebuilding(meta.rebuilding);
-  return message.SerializeAsString();
-}
-
-Result<LocalMeta> DecodeLocalMeta(std::string_view bytes) {
-  state::LocalMeta message;
-  if (!Parse(bytes, &message))
-    return Fail("the local store's record is not readable", ExitCode::kBroken);
-  Result<ShardMeta> meta = ReadMeta(message.meta());
-  if (!meta) return std::unexpected(std::move(meta.error()));
-  return LocalMeta{.meta = std::move(*meta),
-                   .position = message.position(),
-                   .synced_at = WallTime(message.synced_at_ms()),
-                   .cluster_id = message.cluster_id(),
-                   .rebuilding = message.rebuilding()};
+  int64_t due_ms = 0;
+  bool has_due = false;
+  try {
+    pbf_reader from(bytes.data(), bytes.size());
+    while (from.next()) {
+      switch (from.tag_and_type()) {
+        case Varint(8):
+          due_ms = from.get_sint64();
+          break;
+        case Varint(9):
+          has_due = from.get_bool();
+          break;
+        default:
+          from.skip();
+      }
+    }
+  } catch (const protozero::exception&) {
+    return NotReadable();
+  }
+  return has_due ? EventTime(due_ms) : EventTime::Never();
 }
 
 std::string ChangelogKeyOf(std::string_view customer) { return "c" + std::string(customer); }

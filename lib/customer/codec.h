@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,23 +21,22 @@ inline constexpr size_t kStateBytesMax = 64 * 1024;
 
 // Encodes and decodes customers in the layout of one rule set: parts of measures and rules that the
 // set does not know are dropped when read, those that are new start empty. Equal states have equal
-// bytes. Not thread-safe: it keeps buffers. The rule set must outlive it.
+// bytes. Thread-safe. The rule set must outlive it.
 class CustomerCodec {
  public:
   explicit CustomerCodec(const RuleSet& rules);
-  ~CustomerCodec();
-  CustomerCodec(const CustomerCodec&) = delete;
-  CustomerCodec& operator=(const CustomerCodec&) = delete;
 
-  void Encode(const CustomerState& state, std::string* bytes);
+  // Replaces what `bytes` holds.
+  void Encode(const CustomerState& state, std::string* bytes) const;
   // Error: the bytes are not a customer.
-  Status Decode(std::string_view bytes, CustomerState* state);
+  Status Decode(std::string_view bytes, CustomerState* state) const;
   // The deadline alone, for rebuilding the timer index.
   static Result<EventTime> DueOf(std::string_view bytes);
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  const RuleSet& rules_;
+  std::vector<size_t> measure_order_;
+  std::vector<size_t> rule_order_;
 };
 
 // The shard's own record, part of every commit.
