@@ -23,6 +23,14 @@ class JsonObject {
     Quote(value);
   }
 
+  // The user's own name for it.
+  void Label(std::string_view name, std::string_view value) {
+    if (out_.size() > 1) out_ += ',';
+    Quote(name);
+    out_ += ':';
+    Quote(value);
+  }
+
   // `value` is JSON already.
   void Raw(std::string_view name, std::string_view value) {
     Name(name);
@@ -40,10 +48,12 @@ class JsonObject {
   std::string Finish() { return std::move(out_) + "}"; }
 
  private:
+  // Names are ours and need no escapes.
   void Name(std::string_view name) {
     if (out_.size() > 1) out_ += ',';
-    Quote(name);
-    out_ += ':';
+    out_ += '"';
+    out_ += name;
+    out_ += "\":";
   }
 
   void Quote(std::string_view text) {
@@ -64,7 +74,7 @@ class JsonObject {
 
 std::string TextsOf(const std::map<std::string, std::string>& texts) {
   JsonObject object;
-  for (const auto& [name, text] : texts) object.Text(name, text);
+  for (const auto& [name, text] : texts) object.Label(name, text);
   return object.Finish();
 }
 

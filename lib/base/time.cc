@@ -83,14 +83,15 @@ std::string FormatRfc3339(EventTime t) {
   }
   const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(days))};
   const int64_t seconds = ms / 1000;
-  // Every alert has five of these.
-  std::string out =
-      fmt::format(FMT_COMPILE("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}"), static_cast<int>(date.year()),
-                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                  seconds / 3600, seconds / 60 % 60, seconds % 60);
-  if (ms % 1000 != 0) out += fmt::format(FMT_COMPILE(".{:03}"), ms % 1000);
-  out += 'Z';
-  return out;
+  // Every alert has five of these: into a buffer, which is far quicker than into a string.
+  char text[48];
+  char* end = fmt::format_to(text, FMT_COMPILE("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}"),
+                             static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                             static_cast<unsigned>(date.day()), static_cast<int>(seconds / 3600),
+                             static_cast<int>(seconds / 60 % 60), static_cast<int>(seconds % 60));
+  if (ms % 1000 != 0) end = fmt::format_to(end, FMT_COMPILE(".{:03}"), static_cast<int>(ms % 1000));
+  *end++ = 'Z';
+  return {text, end};
 }
 
 }  // namespace heartbeatd
