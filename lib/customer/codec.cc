@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <protozero/basic_pbf_writer.hpp>
+#include <protozero/buffer_fixed.hpp>
 #include <protozero/pbf_reader.hpp>
-#include <protozero/pbf_writer.hpp>
+#include <span>
+#include <stdexcept>
 #include <utility>
 
 namespace heartbeatd {
@@ -25,11 +28,17 @@ constexpr uint32_t Bytes(pbf_tag_type tag) {
   return protozero::tag_and_type(tag, Wire::length_delimited);
 }
 
+using Buffer = protozero::fixed_size_buffer_adaptor;  // quicker than a string that grows
+using PackedSint32 = protozero::detail::packed_field_svarint<Buffer, int32_t>;
+using PackedSint64 = protozero::detail::packed_field_svarint<Buffer, int64_t>;
+using PackedUint32 = protozero::detail::packed_field_varint<Buffer, uint32_t>;
+using PackedFixed32 = protozero::detail::packed_field_fixed<Buffer, uint32_t>;
+using PackedFixed64 = protozero::detail::packed_field_fixed<Buffer, uint64_t>;
+
 // Leaves out what has the default value.
 class Writer {
  public:
-  explicit Writer(std::string* bytes) : out_(*bytes) {}
-  Writer(Writer& parent, pbf_tag_type tag) : out_(parent.out_, tag) {}
+  explicit Writer(Buffer& buffer) : buffer_(buffer), out_(buffer) {}
 
   void Int64(pbf_tag_type tag, int64_t value) {
     if (value != 0) out_.add_int64(tag, value);
@@ -52,11 +61,24 @@ class Writer {
   void Text(pbf_tag_type tag, std::string_view value) {
     if (!value.empty()) out_.add_bytes(tag, value.data(), value.size());
   }
+  // A message within this one, which `write` fills. It is there even if nothing is in it.
+  template <typename Write>
+  void Message(pbf_tag_type tag, const Write& write) {
+    const size_t before = buffer_.size();
+    {
+      Writer part(*this, tag);
+      write(part);
+    }
+    if (buffer_.size() == before) out_.add_message(tag, "", 0);
+  }
   // Also if it has the default value, or is a list.
-  protozero::pbf_writer& out() { return out_; }
+  protozero::basic_pbf_writer<Buffer>& out() { return out_; }
 
  private:
-  protozero::pbf_writer out_;
+  Writer(Writer& parent, pbf_tag_type tag) : buffer_(parent.buffer_), out_(parent.out_, tag) {}
+
+  Buffer& buffer_;
+  protozero::basic_pbf_writer<Buffer> out_;
 };
 
 std::string TextOf(pbf_reader& from) { return from.get_bytes(); }
@@ -71,7 +93,7 @@ int64_t Minus(int64_t a, int64_t b) {
 
 // -- Measures ------------------------------------------------------------------------------------
 
-void WriteMeasure(uint64_t key, const MeasureState& from, Writer to) {
+void WriteMeasure(uint64_t key, const MeasureState& from, Writer& to) {
   if (key != 0) to.out().add_fixed64(1, key);
   to.Int64(2, from.first.ms());
   to.Int64(3, from.last.ms());
@@ -85,7 +107,7 @@ void WriteMeasure(uint64_t key, const MeasureState& from, Writer to) {
   bool any_sum = false;
   bool any_distinct = false;
   {
-    protozero::packed_field_sint32 indexes(to.out(), 10);
+    PackedSint32 indexes(to.out(), 10);
     int32_t previous = 0;
     for (const Bucket& bucket : from.buckets) {
       indexes.add_element(bucket.index - previous);
@@ -95,20 +117,20 @@ void WriteMeasure(uint64_t key, const MeasureState& from, Writer to) {
     }
   }
   {
-    protozero::packed_field_uint32 counts(to.out(), 11);
+    PackedUint32 counts(to.out(), 11);
     for (const Bucket& bucket : from.buckets) counts.add_element(bucket.count);
   }
   if (any_sum) {
-    protozero::packed_field_sint64 sums(to.out(), 12);
+    PackedSint64 sums(to.out(), 12);
     for (const Bucket& bucket : from.buckets) sums.add_element(bucket.sum_micros);
   }
   if (!any_distinct) return;
   {
-    protozero::packed_field_uint32 sizes(to.out(), 13);
+    PackedUint32 sizes(to.out(), 13);
     for (const Bucket& bucket : from.buckets)
       sizes.add_element(static_cast<uint32_t>(bucket.distinct.size()));
   }
-  protozero::packed_field_fixed32 hashes(to.out(), 14);
+  PackedFixed32 hashes(to.out(), 14);
   for (const Bucket& bucket : from.buckets) {
     for (const uint32_t hash : bucket.distinct.hashes()) hashes.add_element(hash);
   }
@@ -217,7 +239,7 @@ bool ReadBuckets(MeasureFields* from) {
 
 // -- Life cycle ----------------------------------------------------------------------------------
 
-void WriteTerm(const Term& from, Writer to) {
+void WriteTerm(const Term& from, Writer& to) {
   to.Uint(1, static_cast<uint32_t>(from.type));
   to.Bool(2, from.product);
   to.Text(3, from.plan);
@@ -270,7 +292,7 @@ bool ReadTerm(pbf_reader from, Term* to) {
   return true;
 }
 
-void WriteStanding(const Standing& from, Writer to) {
+void WriteStanding(const Standing& from, Writer& to) {
   to.Uint(1, static_cast<uint32_t>(from.stage));
   to.Uint(2, static_cast<uint32_t>(from.previous));
   to.Sint64(3, from.since.ms());
@@ -281,7 +303,7 @@ void WriteStanding(const Standing& from, Writer to) {
   }
   to.Uint(5, ceased);
   if (ceased != 0) {
-    protozero::packed_field_sint64 times(to.out(), 6);
+    PackedSint64 times(to.out(), 6);
     for (const EventTime at : from.ceased) {
       if (at != EventTime::Never()) times.add_element(at.ms());
     }
@@ -291,7 +313,7 @@ void WriteStanding(const Standing& from, Writer to) {
   to.Uint(9, from.types.to_ulong());
   to.Uint(10, from.types_changed.to_ulong());
   if (from.types_changed.any()) {
-    protozero::packed_field_sint64 times(to.out(), 11);
+    PackedSint64 times(to.out(), 11);
     for (size_t i = 0; i < kActiveTypeCount; ++i) {
       if (from.types_changed.test(i)) times.add_element(from.types_since[i].ms());
     }
@@ -373,13 +395,14 @@ bool ReadStanding(pbf_reader from, Standing* to) {
          ReadTimes(types_changed, types_since_ms, &to->types_since);
 }
 
-void WriteLifecycle(const LifecycleState& from, Writer to) {
+void WriteLifecycle(const LifecycleState& from, Writer& to) {
   to.Uint(1, static_cast<uint32_t>(from.activity));
   to.Uint(2, static_cast<uint32_t>(from.previous));
   to.Int64(3, from.since.ms());
   to.Sint32(4, from.since_day);
-  for (const Term& term : from.terms) WriteTerm(term, Writer(to, 5));
-  if (from.standing != Standing()) WriteStanding(from.standing, Writer(to, 6));
+  for (const Term& term : from.terms) to.Message(5, [&](Writer& part) { WriteTerm(term, part); });
+  if (from.standing != Standing())
+    to.Message(6, [&](Writer& part) { WriteStanding(from.standing, part); });
 }
 
 bool ReadLifecycle(pbf_reader from, LifecycleState* to) {
@@ -423,7 +446,7 @@ bool ReadLifecycle(pbf_reader from, LifecycleState* to) {
 
 // -- Rules ---------------------------------------------------------------------------------------
 
-void WriteEpisode(const Episode& from, Writer to) {
+void WriteEpisode(const Episode& from, Writer& to) {
   to.Text(1, from.key);
   to.Uint(2, static_cast<uint32_t>(from.phase));
   to.Sint64(3, from.starts_at.ms());
@@ -474,14 +497,15 @@ bool ReadEpisode(pbf_reader from, Episode* to) {
   return phase <= static_cast<uint32_t>(Episode::Phase::kWaiting);
 }
 
-void WriteRule(uint64_t key, const RuleState& from, Writer to) {
+void WriteRule(uint64_t key, const RuleState& from, Writer& to) {
   if (key != 0) to.out().add_fixed64(1, key);
   if (from.due != EventTime::Never()) {
     to.Sint64(2, from.due.ms());
     to.Bool(3, true);
   }
   to.Text(4, from.memory);
-  for (const Episode& episode : from.episodes) WriteEpisode(episode, Writer(to, 5));
+  for (const Episode& episode : from.episodes)
+    to.Message(5, [&](Writer& part) { WriteEpisode(episode, part); });
 }
 
 bool ReadRule(pbf_reader from, uint64_t* key, RuleState* to) {
@@ -531,6 +555,40 @@ State* PartOf(const std::vector<Item>& items, uint64_t key, std::vector<State>* 
   size_t i = 0;
   while (i < items.size() && items[i].key != key) ++i;
   return i < items.size() ? &(*states)[i] : nullptr;
+}
+
+void WriteCustomer(const RuleSet& rules, std::span<const size_t> measure_order,
+                   std::span<const size_t> rule_order, const CustomerState& state, Writer to) {
+  to.Int64(1, state.first_seen.ms());
+  to.Int64(2, state.last_seen.ms());
+  if (state.lifecycle != LifecycleState())
+    to.Message(3, [&](Writer& part) { WriteLifecycle(state.lifecycle, part); });
+  for (const size_t i : measure_order) {
+    if (state.measures[i].empty()) continue;
+    to.Message(4,
+               [&](Writer& part) { WriteMeasure(rules.measures[i].key, state.measures[i], part); });
+  }
+  for (const size_t i : rule_order) {
+    if (state.rules[i].empty()) continue;
+    to.Message(5, [&](Writer& part) { WriteRule(rules.rules[i].key, state.rules[i], part); });
+  }
+  const std::vector<RecentIds::Entry>& recent = state.recent.entries();
+  if (!recent.empty()) {
+    {
+      PackedFixed64 ids(to.out(), 6);
+      for (const RecentIds::Entry& entry : recent) ids.add_element(entry.hash);
+    }
+    PackedSint64 times(to.out(), 7);
+    int64_t previous = 0;
+    for (const RecentIds::Entry& entry : recent) {
+      times.add_element(Minus(entry.ms, previous));
+      previous = entry.ms;
+    }
+  }
+  const EventTime due = state.Due();
+  if (due == EventTime::Never()) return;
+  to.Sint64(8, due.ms());
+  to.Bool(9, true);
 }
 
 bool ReadCustomer(const RuleSet& rules, pbf_reader from, CustomerState* state) {
@@ -595,38 +653,22 @@ std::unexpected<Error> NotReadable() {
 }  // namespace
 
 CustomerCodec::CustomerCodec(const RuleSet& rules)
-    : rules_(rules), measure_order_(ByKey(rules.measures)), rule_order_(ByKey(rules.rules)) {}
+    : rules_(rules),
+      measure_order_(ByKey(rules.measures)),
+      rule_order_(ByKey(rules.rules)),
+      buffer_(4096) {}
 
-void CustomerCodec::Encode(const CustomerState& state, std::string* bytes) const {
-  bytes->clear();
-  Writer to(bytes);
-  to.Int64(1, state.first_seen.ms());
-  to.Int64(2, state.last_seen.ms());
-  if (state.lifecycle != LifecycleState()) WriteLifecycle(state.lifecycle, Writer(to, 3));
-  for (const size_t i : measure_order_) {
-    if (!state.measures[i].empty())
-      WriteMeasure(rules_.measures[i].key, state.measures[i], Writer(to, 4));
-  }
-  for (const size_t i : rule_order_) {
-    if (!state.rules[i].empty()) WriteRule(rules_.rules[i].key, state.rules[i], Writer(to, 5));
-  }
-  const std::vector<RecentIds::Entry>& recent = state.recent.entries();
-  if (!recent.empty()) {
-    {
-      protozero::packed_field_fixed64 ids(to.out(), 6);
-      for (const RecentIds::Entry& entry : recent) ids.add_element(entry.hash);
-    }
-    protozero::packed_field_sint64 times(to.out(), 7);
-    int64_t previous = 0;
-    for (const RecentIds::Entry& entry : recent) {
-      times.add_element(Minus(entry.ms, previous));
-      previous = entry.ms;
+void CustomerCodec::Encode(const CustomerState& state, std::string* bytes) {
+  while (true) {
+    Buffer buffer(buffer_.data(), buffer_.size());
+    try {
+      WriteCustomer(rules_, measure_order_, rule_order_, state, Writer(buffer));
+      bytes->assign(buffer.data(), buffer.size());
+      return;
+    } catch (const std::length_error&) {
+      buffer_.resize(2 * buffer_.size());
     }
   }
-  const EventTime due = state.Due();
-  if (due == EventTime::Never()) return;
-  to.Sint64(8, due.ms());
-  to.Bool(9, true);
 }
 
 Status CustomerCodec::Decode(std::string_view bytes, CustomerState* state) const {

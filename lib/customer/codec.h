@@ -21,13 +21,13 @@ inline constexpr size_t kStateBytesMax = 64 * 1024;
 
 // Encodes and decodes customers in the layout of one rule set: parts of measures and rules that the
 // set does not know are dropped when read, those that are new start empty. Equal states have equal
-// bytes. Thread-safe. The rule set must outlive it.
+// bytes. Not thread-safe: it keeps a buffer. The rule set must outlive it.
 class CustomerCodec {
  public:
   explicit CustomerCodec(const RuleSet& rules);
 
   // Replaces what `bytes` holds.
-  void Encode(const CustomerState& state, std::string* bytes) const;
+  void Encode(const CustomerState& state, std::string* bytes);
   // Error: the bytes are not a customer.
   Status Decode(std::string_view bytes, CustomerState* state) const;
   // The deadline alone, for rebuilding the timer index.
@@ -37,6 +37,7 @@ class CustomerCodec {
   const RuleSet& rules_;
   std::vector<size_t> measure_order_;
   std::vector<size_t> rule_order_;
+  std::vector<char> buffer_;
 };
 
 // The shard's own record, part of every commit.

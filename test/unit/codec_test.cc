@@ -149,7 +149,7 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
   return state;
 }
 
-std::string Encoded(const CustomerCodec& codec, const CustomerState& state) {
+std::string Encoded(CustomerCodec& codec, const CustomerState& state) {
   std::string bytes;
   codec.Encode(state, &bytes);
   return bytes;
