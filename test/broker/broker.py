@@ -66,6 +66,12 @@ PROPERTIES = {
     "log.retention.ms": "-1",
 }
 
+OF_PROFILE = {
+    "test": {},
+    # Nobody kills it, and under full load it may be late with its own heartbeats: it must not be taken for dead.
+    "bench": {"broker.session.timeout.ms": "60000"},
+}
+
 
 class BrokerError(Exception):
     """The broker did not do what was asked; the message names the cure."""
@@ -199,6 +205,7 @@ class Broker:
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
             "log.dirs": str(self.directory / "data"),
+            **OF_PROFILE[self.profile],
             **self.properties,
         }
         path = self.directory / "server.properties"
