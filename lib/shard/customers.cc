@@ -11,18 +11,22 @@ namespace {
 
 // Of memory: an entry of the timer index; a customer without its value: the map's node with the id,
 // its places in the map's and the clock's arrays.
-constexpr size_t kTimerBytes = 112;
-constexpr size_t kCustomerBytes = sizeof(Customer) + sizeof(std::string) + 56;
+constexpr size_t kTimerBytes = 96;
+constexpr size_t kCustomerBytes = sizeof(Customer) + sizeof(std::string) + 40;
 constexpr size_t kTimersShare = 8;  // timers of customers who are not in memory may take this part
-// What a byte of an encoded state grows to when it is unpacked, at most, apart from the parts that
-// every state has.
+constexpr size_t kUnpackedShare = 16;  // unpacked states may take this part
+// What a byte of an encoded state grows to when it is unpacked, as a rule, apart from the parts
+// that every state has.
 constexpr size_t kUnpackedPerByte = 5;
 
 // What an allocation takes, with what the allocator rounds it up by on average.
 size_t Allocated(size_t bytes) { return bytes + bytes / 8; }
 
+// A long id lies in the map and in the timer index.
 size_t BytesOf(const Customer& customer) {
-  return kCustomerBytes + Allocated(customer.value.capacity());
+  constexpr size_t kInPlace = 15;
+  const size_t id = customer.id.size() > kInPlace ? 2 * Allocated(customer.id.size() + 1) : 0;
+  return kCustomerBytes + id + Allocated(customer.value.capacity());
 }
 
 void PutIndexed(EventTime indexed, std::string* value) {
@@ -43,6 +47,7 @@ CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& s
           cache_bytes_max / kTimersShare / kTimerBytes) {}
 
 Result<Customer*> CustomerTable::Find(std::string_view id) {
+  if (unpacked_bytes_ > cache_bytes_max_ / kUnpackedShare) PackAll();
   auto it = customers_.find(id);
   if (it == customers_.end()) {
     Result<std::optional<std::string>> read = store_.Get(id);
@@ -261,7 +266,7 @@ Status CustomerTable::Write(StoreBatch* batch, const std::vector<Customer*>& wri
 
 bool CustomerTable::Trim() {
   if (memory_bytes() <= cache_bytes_max_) return true;
-  if (uncommitted_.empty()) PackAll();
+  PackAll();
   // Some room to grow, so that not every customer who comes drives out another one; and no search
   // for the last few who are saved.
   const size_t wanted = cache_bytes_max_ - cache_bytes_max_ / 16;

@@ -23,7 +23,7 @@ constexpr Duration kBackoffMax = std::chrono::seconds(5);
 constexpr Duration kHeartbeat = std::chrono::seconds(3);
 constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
 constexpr Duration kPatience = std::chrono::milliseconds(5);
-constexpr int kSaveShare = 10;  // write-behinds may take this part of a worker's time
+constexpr int kSaveShare = 20;  // write-behinds may take this part of a worker's time
 constexpr size_t kChangeBytes =
     300;  // of a customer's record on average, for the size of a transaction
 

@@ -37,7 +37,7 @@ struct WorkerOptions {
   Duration position_max_age =
       std::chrono::seconds(5);  // a moved position is committed at least this often
   // The least time between two write-behinds of a shard. Under load it stretches, up to
-  // flush_interval_max, so that writing takes no more than a tenth of the time.
+  // flush_interval_max, so that writing takes no more than a twentieth of the time.
   Duration flush_interval = std::chrono::seconds(5);
   Duration flush_interval_max = std::chrono::seconds(30);
   Duration store_flush_interval = std::chrono::seconds(30);

@@ -304,6 +304,9 @@ rocksdb::Options BaseOptions(const StoreOptions& options) {
   out.info_log = std::make_shared<LogForwarder>(options.log);
   out.compression = rocksdb::kLZ4Compression;
   out.write_buffer_size = std::max<size_t>(4u << 20, options.memtable_bytes / 4);
+  // Most customers are written again before they are read: what counts is how often they are
+  // rewritten, not in how many files one has to be looked for.
+  out.level0_file_num_compaction_trigger = 8;
   rocksdb::BlockBasedTableOptions table;
   // A filter of a whole file is as large as a shard of a small cache: it would be read and thrown
   // away again for each customer. In pieces the cache holds what it can.
