@@ -25,8 +25,8 @@
 
 namespace heartbeatd {
 
-// One customer in memory. The table owns it; pointers stay good until the next Save() or Trim(), its
-// state only until the next call that is not about this customer.
+// One customer in memory. The table owns it; pointers stay good until the next Save() or Trim(),
+// its state only until the next call that is not about this customer.
 struct Customer {
   std::string_view id;                   // of the table's key
   std::unique_ptr<CustomerState> state;  // unpacked; Find() and NextDue() see to it
@@ -63,7 +63,8 @@ class CustomerTable {
 
   // The customers to be committed, in the order in which they first changed.
   [[nodiscard]] const std::vector<Customer*>& uncommitted() const { return uncommitted_; }
-  // The changelog's value of a customer, good until the customer changes; nothing for an erased one.
+  // The changelog's value of a customer, good until the customer changes; nothing for an erased
+  // one.
   std::optional<std::string_view> Encode(Customer* customer);
   // The length of what Encode() would give if the customer, unpacked, existed and had changed.
   size_t EncodedBytes(const Customer& customer);
