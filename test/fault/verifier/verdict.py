@@ -79,8 +79,9 @@ def judge_stores(dumps, partitions, all_current):
     wrong, current = [], set()
     for rows in dumps:
         for number, store in stores.read(rows).items():
-            wrong += stores.check_timers(number, store)
-            if number in partitions and stores.is_current(store, partitions[number]):
+            is_current = number in partitions and stores.is_current(store, partitions[number])
+            wrong += stores.check_timers(number, store, is_current)
+            if is_current:
                 current.add(number)
                 wrong += stores.compare(number, store, partitions[number])
     if all_current:
