@@ -73,7 +73,10 @@ class Backtest {
     while (true) {
       const Result<bool> more = reader->Next(&line);
       if (!more) return std::unexpected(more.error());
-      if (!*more) return Drain();
+      if (!*more) {
+        Take(clock_.Now());
+        return {};
+      }
       // Events after the end of the backtest have not happened yet.
       if (until_ && !peek.Decode(line, &event) && event.time > *until_) {
         ++after_until_;
@@ -82,16 +85,19 @@ class Backtest {
       shard_->Offer(0, InputRecord{.topic = "input", .offset = offset, .payload = line},
                     clock_.Read());
       ++offset;
+      // The line is good until the next one is read.
       if (Status stepped = Drain(); !stepped) return stepped;
+      if (offset % kStep == 0) Take(clock_.Now());
     }
   }
 
+  // Does all that there is to do. What comes of it may stay with the shard for a while.
   Status Drain() {
     while (true) {
       const Result<size_t> done = shard_->Step(kStep, clock_.Now());
       if (!done) return std::unexpected(done.error());
-      Take(clock_.Now());
       if (*done < kStep) return {};
+      Take(clock_.Now());
     }
   }
 
