@@ -87,7 +87,7 @@ class Backtest {
       ++offset;
       // The line is good until the next one is read.
       if (Status stepped = Drain(); !stepped) return stepped;
-      if (offset % kStep == 0) Take(clock_.Now());
+      if (offset % static_cast<int64_t>(kStep) == 0) Take(clock_.Now());
     }
   }
 
