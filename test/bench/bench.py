@@ -7,6 +7,7 @@ The load is written once into one topic. A round is then: read it all and discar
 and `steady`, between the first committed progress seen and the last, which is what the ratio is made of.
 
 `--rules full` runs each round with two rules and then with each whole rule set of config/, and tells what that costs.
+`--peer` runs each round with a Kafka Streams program of the same job (peer/) after the daemon, and tells the ratios.
 """
 import argparse
 import json
@@ -24,8 +25,11 @@ sys.path.insert(0, str(ROOT / "test" / "broker"))
 
 import broker  # noqa: E402  (the shared modules lie in test/broker)
 import daemon  # noqa: E402
+import extras  # noqa: E402
 import jars  # noqa: E402
 import kit  # noqa: E402
+import peer  # noqa: E402
+import quick  # noqa: E402
 import processes  # noqa: E402
 
 FOLDER = ROOT / "build" / "bench"
@@ -33,6 +37,8 @@ TOPIC = "bench-events"
 RATIO_MIN = 1 / 16  # what the project promises, with two rules
 FULL_MIN = 0.75  # with a whole rule set: of the rate with two rules
 RULE_SETS = {"two": HERE / "two.yaml", "e-commerce": ROOT / "config" / "e-commerce.yaml", "saas": ROOT / "config" / "saas.yaml"}
+PEER = "kafka-streams"
+PEER_MIN = 4.0  # times its rate, with two rules: what the project promises
 LOOK_MS = 50
 
 
@@ -40,11 +46,11 @@ class BenchError(Exception):
     """The round cannot be finished; the message says why."""
 
 
-def write_configuration(folder, brokers, workers):
+def write_configuration(folder, brokers, workers, topic=TOPIC):
     http = f"127.0.0.1:{processes.free_port()}"
     app = folder.name
     text = string.Template((HERE / "bench.yaml").read_text()).substitute(
-        APP=app, WORKERS=workers, BROKERS=brokers, STATE=folder / "state", HTTP=http)
+        APP=app, WORKERS=workers, BROKERS=brokers, TOPIC=topic, STATE=folder / "state", HTTP=http)
     path = folder / "bench.yaml"
     path.write_text(text)
     return path, http, app
@@ -54,38 +60,79 @@ def discard(tool):
     return json.loads(tool.run("discard", TOPIC, seconds=600))["events_per_second"]
 
 
+class Heartbeatd:
+    """One round of the daemon with these rules; `more`: configurations on top of them."""
+
+    def __init__(self, folder, server, options, rules, topic=TOPIC, more=()):
+        configuration, http, self.app = write_configuration(folder, server.address, options.workers, topic)
+        self.changelog = f"{self.app}-changelog"
+        self.state = folder / "state"
+        self.process = daemon.Daemon([RULE_SETS[rules], *more, configuration], http, folder / "heartbeatd.log")
+
+    def start(self):
+        self.process.start(wait_ready=False)
+
+    def more_figures(self):
+        metrics = self.process.metrics()
+        return {"alerts": metrics.total("heartbeatd_alerts_total"),
+                "commit_p50": metrics.quantile("heartbeatd_commit_duration_seconds", 0.5),
+                "commit_p99": metrics.quantile("heartbeatd_commit_duration_seconds", 0.99)}
+
+
+class KafkaStreams:
+    """One round of the program of peer/. It has workers as threads."""
+
+    def __init__(self, folder, server, options, _rules):
+        self.app = folder.name
+        self.changelog = f"{self.app}-customers-changelog"
+        self.process = peer.Peer(server.address, (TOPIC, "bench-alerts"), self.app, folder / "state", options.peer_threads,
+                                 folder / "peer.log")
+
+    def start(self):
+        self.process.start()
+
+    def more_figures(self):
+        return {"alerts": None, "commit_p50": None, "commit_p99": None}
+
+
 def process(tool, server, options, rules, number):
-    """One daemon with these rules, from nothing to everything consumed. Returns its figures."""
+    """One program, from nothing to everything consumed. Returns its figures."""
     folder = FOLDER / f"bench-{int(time.time())}-{rules}-{number}"  # also the app: names the group and the changelog
     folder.mkdir()
-    configuration, http, app = write_configuration(folder, server.address, options.workers)
+    program = (KafkaStreams if rules == PEER else Heartbeatd)(folder, server, options, rules)
     broker_cpu = processes.cpu_seconds(server.pid)
     started = time.time()
-    process = daemon.Daemon([RULE_SETS[rules], configuration], http, folder / "heartbeatd.log")
-    process.start(wait_ready=False)
+    program.start()
+    running = program.process
     looks = []
-    with tool.open("offsets", TOPIC, "--group", app, "--wait", options.seconds_max, "--interval-ms", LOOK_MS) as lines:
+    with tool.open("offsets", TOPIC, "--group", program.app, "--wait", options.seconds_max, "--interval-ms", LOOK_MS) as lines:
         for line in lines.stdout:
             looks.append(json.loads(line))
-            if process.exit_code() is not None:
+            if running.exit_code() is not None:
                 lines.kill()
-                raise BenchError(f"heartbeatd ended with {process.exit_code()}; the end of its log:\n{processes.tail(process.log)}")
+                raise BenchError(f"{rules} ended with {running.exit_code()}; the end of its log:\n{processes.tail(running.log)}")
     if lines.returncode:
-        raise BenchError(f"not consumed within {options.seconds_max} s; the end of its log:\n{processes.tail(process.log)}")
-    metrics = process.metrics()
+        raise BenchError(f"{rules}: not consumed within {options.seconds_max} s; the end of its log:\n{processes.tail(running.log)}")
     result = {
         "whole": options.events / (looks[-1]["time_ms"] / 1000 - started),
         "steady": steady_rate(looks),
-        "daemon_us": 1e6 * processes.cpu_seconds(process.pid) / options.events,
+        "daemon_us": 1e6 * processes.cpu_seconds(running.pid) / options.events,
         "broker_us": 1e6 * (processes.cpu_seconds(server.pid) - broker_cpu) / options.events,
-        "rss": processes.peak_rss_bytes(process.pid),
-        "alerts": metrics.total("heartbeatd_alerts_total"),
-        "commit_p50": metrics.quantile("heartbeatd_commit_duration_seconds", 0.5),
-        "commit_p99": metrics.quantile("heartbeatd_commit_duration_seconds", 0.99),
+        "rss": processes.peak_rss_bytes(running.pid),
+        "changelog": topic_bytes(server, program.changelog) / options.events,
+        "written": processes.disk_written_bytes(running.pid) / options.events,
+        **program.more_figures(),
     }
-    process.stop()
+    running.stop()
+    result["stored"] = sum(file.stat().st_size for file in (folder / "state").rglob("*") if file.is_file()) / options.customers
     shutil.rmtree(folder / "state", ignore_errors=True)
     return result
+
+
+def topic_bytes(server, topic):
+    """On the broker's disk, compressed as it was sent."""
+    logs = pathlib.Path(server.directory, "data").glob(f"{topic}-*/*.log")
+    return sum(log.stat().st_size for log in logs)
 
 
 def steady_rate(looks):
@@ -103,48 +150,62 @@ def milliseconds(seconds):
 
 def print_round(number, discarded, rates):
     steady = ", ".join(f"{rules} {rate:,.0f}/s" for rules, rate in rates.items())
-    print(f"  round {number}: librdkafka alone {discarded:,.0f}/s, heartbeatd with rules {steady}", flush=True)
+    print(f"  round {number}: librdkafka alone {discarded:,.0f}/s; {steady}", flush=True)
 
 
 def print_table(options, rules, discarded, results):
     """The ratio to librdkafka alone."""
     def middle(key):
-        return statistics.median(result[key] for result in results)
+        values = [result[key] for result in results if result[key] is not None]
+        return statistics.median(values) if values else None
 
-    commits = [[result[key] for result in results if result[key] is not None] for key in ("commit_p50", "commit_p99")]
-    p50, p99 = (milliseconds(statistics.median(values) if values else None) for values in commits)
     alone = statistics.median(discarded)
     ratio = middle("steady") / alone
+    who, threads = (PEER, options.peer_threads) if rules == PEER else ("heartbeatd", options.workers)
     rows = [
         ("librdkafka reads and discards", f"{alone:,.0f} events/s"),
-        ("heartbeatd, steady", f"{middle('steady'):,.0f} events/s"),
-        ("heartbeatd, from process start", f"{middle('whole'):,.0f} events/s"),
+        (f"{who}, steady", f"{middle('steady'):,.0f} events/s"),
+        (f"{who}, from process start", f"{middle('whole'):,.0f} events/s"),
         ("ratio (steady / librdkafka)", f"1 / {1 / ratio:.1f}" + (f"  (promised: at least 1 / {1 / RATIO_MIN:.0f})" if rules == "two" else "")),
-        ("CPU of heartbeatd", f"{middle('daemon_us'):.2f} us/event"),
+        (f"CPU of {who}", f"{middle('daemon_us'):.2f} us/event"),
         ("CPU of the broker", f"{middle('broker_us'):.2f} us/event"),
-        ("peak memory of heartbeatd", f"{middle('rss') / 2**20:,.0f} MiB"),
-        ("commit latency", f"p50 {p50}, p99 {p99}"),
-        ("alerts", f"{middle('alerts'):,.0f}"),
+        (f"peak memory of {who}", f"{middle('rss') / 2**20:,.0f} MiB"),
+        ("changelog, as the broker stores it", f"{middle('changelog'):.0f} bytes/event"),
+        ("written to the local disk", f"{middle('written'):.0f} bytes/event"),
+        ("local store at the end", f"{middle('stored'):.0f} bytes/customer"),
+        ("commit latency", f"p50 {milliseconds(middle('commit_p50'))}, p99 {milliseconds(middle('commit_p99'))}"),
+        ("alerts", "-" if middle("alerts") is None else f"{middle('alerts'):,.0f}"),
     ]
-    print(f"\nrules {rules}: {options.events:,} events, {options.customers:,} customers, {options.partitions} partitions, {options.workers} workers; "
-          f"median of {len(results)}")
+    print(f"\nrules {'two' if rules == PEER else rules}, {who}: {options.events:,} events, {options.customers:,} customers, "
+          f"{options.partitions} partitions, {threads} threads; median of {len(results)}")
     for name, value in rows:
-        print(f"  {name:<32} {value}")
+        print(f"  {name:<36} {value}")
     return ratio
 
 
 def print_costs(results):
     """Of whole rule sets, round by round; the smallest median."""
     medians = {}
-    for rules in results:
+    for rules in [rules for rules in results if rules not in ("two", PEER)]:
         ratios = [one["steady"] / two["steady"] for one, two in zip(results[rules], results["two"])]
         cpu = statistics.median((one["daemon_us"] + one["broker_us"]) / (two["daemon_us"] + two["broker_us"])
                                 for one, two in zip(results[rules], results["two"]))
         medians[rules] = statistics.median(ratios)
-        if rules != "two":
-            print(f"  {rules:<12} {' '.join(f'{ratio:.2f}' for ratio in ratios)} of the rate with two rules, median "
-                  f"{medians[rules]:.2f}  (promised: at least {FULL_MIN}); CPU of daemon and broker x {cpu:.2f}")
+        print(f"  {rules:<12} {' '.join(f'{ratio:.2f}' for ratio in ratios)} of the rate with two rules, median "
+              f"{medians[rules]:.2f}  (promised: at least {FULL_MIN}); CPU of daemon and broker x {cpu:.2f}")
     return min(medians.values())
+
+
+def print_peer(results):
+    """Each rule set beside Kafka Streams with two rules, round by round; the median with two rules."""
+    for rules in [rules for rules in results if rules != PEER]:
+        pairs = list(zip(results[rules], results[PEER]))
+        ratios = [ours["steady"] / theirs["steady"] for ours, theirs in pairs]
+        cpu = statistics.median(theirs["daemon_us"] / ours["daemon_us"] for ours, theirs in pairs)
+        promise = f"  (promised: at least {PEER_MIN:.0f})" if rules == "two" else ""
+        print(f"  {rules:<12} {' '.join(f'{ratio:.2f}' for ratio in ratios)} times the rate of Kafka Streams, median "
+              f"{statistics.median(ratios):.2f}{promise}; of its CPU an event 1 / {cpu:.2f}")
+    return statistics.median(ours["steady"] / theirs["steady"] for ours, theirs in zip(results["two"], results[PEER]))
 
 
 def parse_options():
@@ -155,13 +216,44 @@ def parse_options():
     parser.add_argument("--workers", type=int, default=2 * os.cpu_count(), help="default: two for each core, as heartbeatd")
     parser.add_argument("--rules", choices=[*RULE_SETS, "full"], default="two", help="full: all of them, and their ratios")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--latency", action="store_true", help="also from event to alert, at half of the rate with two rules")
+    parser.add_argument("--recovery", action="store_true", help="also restarts after SIGKILL with 1,000,000 customers")
+    parser.add_argument("--quick", action="store_true", help="only figures that do not depend on the machine, against quick.json")
+    parser.add_argument("--pin", action="store_true", help="with --quick: write quick.json anew")
+    parser.add_argument("--peer", action="store_true", help="beside Kafka Streams with two rules")
+    parser.add_argument("--peer-threads", type=int, default=2 * os.cpu_count(), help="its stream threads (default: as workers)")
     parser.add_argument("--seconds-max", type=int, default=300, help="for one round of the daemon")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if (options.latency or options.peer) and options.rules not in ("two", "full"):
+        parser.error("--latency and --peer need --rules two or full")
+    return options
+
+
+def measure_more(tool, server, options, results):
+    def starter(name, more):
+        def start(topic):
+            folder = FOLDER / f"bench-{int(time.time())}-{name}"
+            folder.mkdir()
+            program = Heartbeatd(folder, server, options, "two", topic, more)
+            program.start()
+            return program
+        return start
+
+    if options.latency:
+        rate = statistics.median(result["steady"] for result in results["two"]) / 2
+        extras.latency(tool, starter("latency", [HERE / "latency.yaml"]), rate, options)
+    if options.recovery:
+        extras.recovery(tool, starter("recovery", []), options)
 
 
 def run(options):
+    if options.quick:
+        return quick.main(kit.Kit("127.0.0.1:1"), RULE_SETS, options.pin)
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
+    if options.peer:
+        print("==> The Kafka Streams program is built", flush=True)
+        peer.build()
     print(f"==> Kafka {jars.version()} starts; {options.events:,} events are written once", flush=True)
     with broker.Broker(FOLDER / "broker", profile="bench") as server:
         tool = kit.Kit(server.address)
@@ -169,24 +261,30 @@ def run(options):
         load = json.loads(tool.run("generate", TOPIC, "--events", options.events, "--customers", options.customers, seconds=600))
         print(f"    {load['bytes_per_event']} bytes an event, written in {load['seconds']:.1f} s", flush=True)
         discard(tool)  # warms the page cache and the broker's compiler for both
-        discarded, results = [], {rules: [] for rules in (RULE_SETS if options.rules == "full" else [options.rules])}
+        wanted = list(RULE_SETS) if options.rules == "full" else [options.rules]
+        results = {rules: [] for rules in wanted + ([PEER] if options.peer else [])}
+        discarded = []
         for number in range(1, options.rounds + 1):
             discarded.append(discard(tool))
             for rules, done in results.items():
                 done.append(process(tool, server, options, rules, number))
             print_round(number, discarded[-1], {rules: done[-1]["steady"] for rules, done in results.items()})
-    ratios = {rules: print_table(options, rules, discarded, done) for rules, done in results.items()}
+        ratios = {rules: print_table(options, rules, discarded, done) for rules, done in results.items()}
+        measure_more(tool, server, options, results)
     right = ratios.get("two", 1) >= RATIO_MIN
+    print()
     if options.rules == "full":
-        print()
         right = print_costs(results) >= FULL_MIN and right
+    if options.peer and "two" in results:
+        right = print_peer(results) >= PEER_MIN and right
     return 0 if right else 1
 
 
 if __name__ == "__main__":
     try:
         sys.exit(run(parse_options()))
-    except (BenchError, broker.BrokerError, daemon.DaemonError, kit.KitError, jars.JarsUnavailable) as error:
+    except (BenchError, broker.BrokerError, daemon.DaemonError, kit.KitError, peer.PeerError,
+            quick.QuickError, jars.JarsUnavailable) as error:
         sys.exit(f"bench: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

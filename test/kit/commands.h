@@ -134,6 +134,8 @@ struct GenerateOptions {
   int days = 180;
   uint64_t seed = 1;
   bool everybody_first = false;  // the first events are one of each customer
+  // > 0: so many events per second, each stamped with the time at which it is sent.
+  double live_rate = 0;
 };
 // Fills a topic with the load of the benchmark: sorted by event time, the same for the same seed.
 void Generate(const GenerateOptions& options);
@@ -145,5 +147,15 @@ struct DiscardOptions {
 // Reads a topic up to its end as of now and throws the messages away: what librdkafka alone can do
 // here.
 void Discard(const DiscardOptions& options);
+
+struct LatencyOptions {
+  Connection connection;
+  std::string topic;
+  double seconds = 30;
+  double skip_seconds = 0;  // at first, for the programs to get warm
+};
+// Reads what is committed to a topic of alerts from now on, and prints how long after its `time`
+// each came: {"alerts", "p50_ms", "p99_ms", "p999_ms", "max_ms"}. `time` must be wall time.
+void Latency(const LatencyOptions& options);
 
 }  // namespace kit

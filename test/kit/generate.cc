@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "commands.h"
 #include "text.h"
@@ -11,6 +12,7 @@ namespace kit {
 namespace {
 
 constexpr int64_t kDayMs = 86'400'000;
+constexpr int64_t kLiveStep = 50;  // events between two looks at the clock
 constexpr int64_t kLastEventMs =
     1'767'225'600'000;  // 2026-01-01: a fixed end, so that a seed means the same bytes for ever
 
@@ -95,7 +97,7 @@ class Sink {
     }
     producer_.emplace(options.connection, std::map<std::string, std::string>{
                                               {"compression.type", "lz4"},
-                                              {"linger.ms", "50"},
+                                              {"linger.ms", options.live_rate > 0 ? "5" : "50"},
                                               {"batch.size", "1000000"},
                                               {"batch.num.messages", "100000"},
                                               {"queue.buffering.max.messages", "1000000"},
@@ -139,8 +141,17 @@ void Generate(const GenerateOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < options.events; ++i) {
     const double elapsed = static_cast<double>(i) / static_cast<double>(options.events);
-    const int64_t time_ms =
+    int64_t time_ms =
         kLastEventMs - span_ms + static_cast<int64_t>(elapsed * static_cast<double>(span_ms));
+    if (options.live_rate > 0) {
+      if (i % kLiveStep == 0) {
+        std::this_thread::sleep_until(
+            start + std::chrono::duration<double>(static_cast<double>(i) / options.live_rate));
+      }
+      time_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                    std::chrono::system_clock::now().time_since_epoch())
+                    .count();
+    }
     std::array<char, 24> customer{};
     const bool first = options.everybody_first && i < options.customers;
     std::snprintf(customer.data(), customer.size(), "c%07ld",

@@ -46,6 +46,7 @@ class CommandLine {
     AddOffsets();
     AddGenerate();
     AddDiscard();
+    AddLatency();
   }
 
   int Run(int argc, char** argv) {
@@ -228,6 +229,8 @@ class CommandLine {
     verb->add_option("--seed", generate_.seed)->capture_default_str();
     verb->add_flag("--everybody-first", generate_.everybody_first,
                    "the first events are one of each customer");
+    verb->add_option("--live", generate_.live_rate,
+                     "so many events per second, stamped with the present time");
   }
 
   void AddDiscard() {
@@ -237,6 +240,17 @@ class CommandLine {
           Discard(discard_);
         });
     verb->add_option("topic", discard_.topic)->required();
+  }
+
+  void AddLatency() {
+    CLI::App* verb =
+        Verb("latency", "how long after their time alerts are there to be read", [this] {
+          latency_.connection = connection_;
+          Latency(latency_);
+        });
+    verb->add_option("topic", latency_.topic)->required();
+    verb->add_option("--seconds", latency_.seconds)->capture_default_str();
+    verb->add_option("--skip-seconds", latency_.skip_seconds, "at first")->capture_default_str();
   }
 
   CLI::App app_{
@@ -260,6 +274,7 @@ class CommandLine {
   OffsetsOptions offsets_;
   GenerateOptions generate_;
   DiscardOptions discard_;
+  LatencyOptions latency_;
   std::function<void()> command_;
 };
 

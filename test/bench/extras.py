@@ -1,0 +1,70 @@
+"""What `./dev bench` measures beside throughput: how late alerts are, and how long a restart takes."""
+import json
+import re
+import shutil
+import time
+
+import processes
+
+LATENCY_TOPIC = "bench-live"
+LATENCY_SECONDS = 40
+LATENCY_SKIP_SECONDS = 10
+RECOVERY_TOPIC = "bench-recovery"
+RECOVERY_CUSTOMERS = 1_000_000
+RECOVERY_EVENTS = 1_500_000
+RECOVERY_MORE = 20_000  # events that come while it is down
+
+
+def latency(tool, start_daemon, rate, options):
+    """From an event's time, which is when it is sent, to its alert in the hands of a read_committed consumer, at `rate`
+    events per second. `start_daemon(topic)`: a running program."""
+    tool.create_topics(LATENCY_TOPIC, partitions=options.partitions)
+    program = start_daemon(LATENCY_TOPIC)
+    program.process.wait_ready()
+    events = int(rate * LATENCY_SECONDS)
+    with tool.open("generate", LATENCY_TOPIC, "--events", events, "--customers", options.customers, "--live", rate) as load:
+        figures = json.loads(tool.run("latency", "bench-alerts", "--seconds", LATENCY_SECONDS - 2,
+                                      "--skip-seconds", LATENCY_SKIP_SECONDS, seconds=LATENCY_SECONDS + 60))
+        load.communicate(timeout=120)
+    program.process.stop()
+    print(f"\nlatency at {rate:,.0f} events/s, event to alert as a read_committed consumer sees it, {figures['alerts']:,} alerts: "
+          f"p50 {figures['p50_ms']:.0f} ms, p99 {figures['p99_ms']:.0f} ms, p99.9 {figures['p999_ms']:.0f} ms, "
+          f"max {figures['max_ms']:.0f} ms", flush=True)
+    return figures
+
+
+def recovery(tool, start_daemon, options):
+    """SIGKILL to processing again, with the state directory and without."""
+    tool.create_topics(RECOVERY_TOPIC, partitions=options.partitions)
+    tool.run("generate", RECOVERY_TOPIC, "--events", RECOVERY_EVENTS, "--customers", RECOVERY_CUSTOMERS, "--everybody-first",
+             seconds=600)
+    program = start_daemon(RECOVERY_TOPIC)
+    consumed(tool, program, options)
+    for what in ("state directory kept", "state directory lost"):
+        program.process.kill()
+        if what.endswith("lost"):
+            shutil.rmtree(program.state)
+        before = committed(tool, program)
+        tool.run("generate", RECOVERY_TOPIC, "--events", RECOVERY_MORE, "--customers", RECOVERY_CUSTOMERS, "--days", 1,
+                 "--seed", int(time.time()), seconds=60)
+        began = time.monotonic()
+        program.start()
+        processes.wait_until(lambda: committed(tool, program) > before, options.seconds_max)
+        took = time.monotonic() - began
+        consumed(tool, program, options)
+        restored = re.findall(r"restored \d+ shards, (\d+) changelog records, in (\d+) ms", program.process.log.read_text())
+        records = sum(int(row[0]) for row in restored[-options.workers:])
+        slowest = max(int(row[1]) for row in restored[-options.workers:])
+        print(f"recovery of {RECOVERY_CUSTOMERS:,} customers, {what}: processing again {took:.1f} s after the start; "
+              f"{records:,} changelog records restored in {slowest / 1000:.1f} s"
+              + (f" ({1000 * records / slowest:,.0f}/s)" if slowest > 1000 else ""), flush=True)
+    program.process.stop()
+
+
+def committed(tool, program):
+    lines = tool.run("offsets", RECOVERY_TOPIC, "--group", program.app).splitlines()
+    return sum(json.loads(line)["committed"] or 0 for line in lines)
+
+
+def consumed(tool, program, options):
+    tool.run("offsets", RECOVERY_TOPIC, "--group", program.app, "--wait", options.seconds_max, seconds=options.seconds_max + 30)
