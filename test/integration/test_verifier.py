@@ -142,13 +142,12 @@ def late_entry(evidence):
     row["value_base64"] = base64.b64encode((values.NEVER - 1).to_bytes(8, "little") + value[8:]).decode()
 
 
-def past_entry(evidence):
-    """A customer's entry, in the value and in the index, lies in 1970."""
-    row = store_row("customer")(evidence)
-    key, value = (base64.b64decode(row[name]) for name in ("key_base64", "value_base64"))
-    row["value_base64"] = base64.b64encode(bytes(8) + value[8:]).decode()
-    timer = base64.b64encode(b"t" + (2**63).to_bytes(8, "big") + key[1:]).decode()
-    evidence.stores[0].append({"partition": row["partition"], "kind": "timer", "key_base64": timer, "value_base64": ""})
+def missed_deadline(evidence):
+    """The shard's clock on the disk has gone on, and nobody was looked at."""
+    row = store_row("meta")(evidence)
+    meta = states.messages().LocalMeta.FromString(base64.b64decode(row["value_base64"]))
+    meta.meta.clock_ms = values.NEVER - 1
+    row["value_base64"] = base64.b64encode(meta.SerializeToString()).decode()
 
 
 def input_offsets(evidence):
@@ -193,7 +192,7 @@ WRONG = {
     "a customer lost on the disk": (lost_row("customer"), {"store"}),
     "an index entry lost": (lost_row("timer"), {"timer"}),
     "an index entry too late": (late_entry, {"timer"}),
-    "an index entry left in the past": (past_entry, {"timer"}),
+    "a deadline missed": (missed_deadline, {"timer"}),
     "a partition of which the disk knows nothing": (lost_row("meta"), {"store"}),
     "a group that is behind": (lambda e: input_offsets(e).update(committed=input_offsets(e)["committed"] - 1), {"offset"}),
     "a transaction left open": (lambda e: alerts_offsets(e).update(stable=alerts_offsets(e)["end"] - 1), {"offset"}),
