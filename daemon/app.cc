@@ -63,7 +63,7 @@ struct MemoryPlan {
     input_queue = usable / 8 / kPerQueuedByte / workers;
     output_queue = usable / 8 / kPerQueuedByte / workers;
     customers = (usable - block_cache - usable / 4) / workers;
-    restore = customers / 4;  // no customer is in memory then; reading doubles it for a moment
+    restore = customers / 4 * 3;  // no customer is in memory then
     commit_events_max = std::max<size_t>(1000, output_queue / kPerUnit);
   }
 };
@@ -102,7 +102,7 @@ class WorkerThread {
     while (status && !g_stop) {
       status = worker_.Step(kPollWait);
       last_round_ms_ = clock_.Monotonic().count();
-      ready_ = worker_.phase() == Worker::Phase::kRunning;
+      ready_ = worker_.IsReady();
     }
     ready_ = false;
     if (status) status = worker_.Stop();

@@ -25,7 +25,7 @@ class JsonObject {
 
   // The user's own name for it.
   void Label(std::string_view name, std::string_view value) {
-    if (out_.size() > 1) out_ += ',';
+    Separate();
     Quote(name);
     out_ += ':';
     Quote(value);
@@ -41,16 +41,21 @@ class JsonObject {
   void Members(std::string_view object) {
     object = object.substr(1, object.size() - 2);
     if (object.empty()) return;
-    if (out_.size() > 1) out_ += ',';
+    Separate();
     out_ += object;
   }
 
   std::string Finish() { return std::move(out_) + "}"; }
 
  private:
+  // From the member before.
+  void Separate() {
+    if (out_.size() > 1) out_ += ',';
+  }
+
   // Names are ours and need no escapes.
   void Name(std::string_view name) {
-    if (out_.size() > 1) out_ += ',';
+    Separate();
     out_ += '"';
     out_ += name;
     out_ += "\":";

@@ -26,8 +26,8 @@ class CustomerCodec {
  public:
   explicit CustomerCodec(const RuleSet& rules);
 
-  // Replaces what `bytes` holds.
-  void Encode(const CustomerState& state, std::string* bytes);
+  // Good until the next call.
+  std::string_view Encode(const CustomerState& state);
   // Error: the bytes are not a customer.
   Status Decode(std::string_view bytes, CustomerState* state) const;
   // The deadline alone, for rebuilding the timer index.

@@ -9,6 +9,7 @@ namespace heartbeatd {
 namespace {
 
 constexpr Duration kRangeTimeout{5'000};
+constexpr Duration kNudgeTimeout{100};
 
 // Errors of librdkafka that it retries by itself: it only wants them known.
 bool Passing(rd_kafka_resp_err_t code) {
@@ -53,7 +54,14 @@ Status Reader::Open(const ClientCallbacks& callbacks) {
 
 Polled Reader::Poll(Duration timeout) {
   if (dead_) return {.kind = dead_->kind, .error = dead_->error};
-  MessagePtr message(rd_kafka_consumer_poll(client_->get(), ToMs(timeout)));
+  MessagePtr message(rd_kafka_consumer_poll(client_->get(), 0));
+  if (message == nullptr) {
+    // So much that the queue may have been full since.
+    const int64_t queue_bytes =
+        role_ == ClientRole::kChangelog ? options_.restore_queue_bytes : options_.input_queue_bytes;
+    if (taken_bytes_ >= queue_bytes / 2) Nudge();
+    message.reset(rd_kafka_consumer_poll(client_->get(), ToMs(timeout)));
+  }
   if (message == nullptr) {
     ran_dry_ = ran_dry_ || rd_kafka_last_error() ==
                                RD_KAFKA_RESP_ERR__TIMED_OUT;  // else a callback cut it short
@@ -63,7 +71,17 @@ Polled Reader::Poll(Duration timeout) {
   return Translate(std::move(message));
 }
 
+void Reader::Nudge() {
+  taken_bytes_ = 0;
+  std::vector<TopicPartition> all;
+  for (const Started& one : started_) all.push_back(one.at);
+  if (all.empty()) return;
+  const auto list = MakePartitions(all, RD_KAFKA_OFFSET_END);
+  (void)rd_kafka_offsets_for_times(client_->get(), list.get(), ToMs(kNudgeTimeout));
+}
+
 Polled Reader::Translate(MessagePtr message) {
+  taken_bytes_ += static_cast<int64_t>(message->len + message->key_len);
   const Topic* topic = nullptr;
   Started* const started = Find(rd_kafka_topic_name(message->rkt), message->partition, &topic);
   if (started == nullptr || message->offset < started->next) return {};

@@ -54,6 +54,9 @@ class Reader {
     std::vector<int> slots;
   };
 
+  // librdkafka before 2.2 sleeps up to a second once its queue is full, and does not notice that it
+  // is empty again: any request to the partitions' leaders wakes it. Waits for the answer.
+  void Nudge();
   Started* Find(std::string_view topic, int32_t partition, const Topic** in);
   Topic& Intern(const std::string& name);
   Polled Translate(MessagePtr message);
@@ -70,6 +73,7 @@ class Reader {
   std::deque<Topic> topics_;  // never shrinks: records refer to the names
   std::vector<Started> started_;
   bool ran_dry_ = false;
+  int64_t taken_bytes_ = 0;  // since the last nudge
   struct Dead {
     Polled::Kind kind;
     Error error;

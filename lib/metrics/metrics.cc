@@ -73,6 +73,10 @@ struct Metrics::Impl {
   Family<Counter>& saved_family =
       MakeCounter("heartbeatd_saved_customers_total", "Customers written to the local store.");
   Counter& saved = saved_family.Add({});
+  Family<Counter>& saved_bytes_family =
+      MakeCounter("heartbeatd_saved_bytes_total",
+                  "Bytes of customers and their timers handed to the local store.");
+  Counter& saved_bytes = saved_bytes_family.Add({});
   Family<Counter>& restored_family =
       MakeCounter("heartbeatd_restored_records_total", "Changelog records read while restoring.");
   Counter& restored = restored_family.Add({});
@@ -127,9 +131,10 @@ void Metrics::OnCommit(std::string_view result, Duration took, uint64_t records)
   impl_->records.Increment(static_cast<double>(records));
 }
 
-void Metrics::OnSave(Duration took, uint64_t customers) {
+void Metrics::OnSave(Duration took, uint64_t customers, uint64_t bytes) {
   impl_->save_seconds.Observe(Seconds(took));
   impl_->saved.Increment(static_cast<double>(customers));
+  impl_->saved_bytes.Increment(static_cast<double>(bytes));
 }
 
 void Metrics::AddRestored(uint64_t records) {

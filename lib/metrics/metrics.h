@@ -31,7 +31,7 @@ class Metrics {
 
   // `result`: committed, aborted, ambiguous, fenced.
   void OnCommit(std::string_view result, Duration took, uint64_t records);
-  void OnSave(Duration took, uint64_t customers);
+  void OnSave(Duration took, uint64_t customers, uint64_t bytes);
   void AddRestored(uint64_t records);
   // A shard's local state is thrown away and read anew from the changelog. `reason`: missing,
   // damaged, other_cluster, other_changelog, outside_changelog, too_old.

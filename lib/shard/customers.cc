@@ -29,9 +29,21 @@ size_t BytesOf(const Customer& customer) {
   return kCustomerBytes + id + Allocated(customer.value.capacity());
 }
 
-void PutIndexed(EventTime indexed, std::string* value) {
-  const int64_t ms = indexed.ms();
-  std::memcpy(value->data(), &ms, sizeof ms);
+// States grow by a few bytes with each event: room up to the end of the allocator's size class
+// costs nothing.
+size_t RoomFor(size_t bytes) {
+  constexpr size_t kClass = 64;
+  return (bytes + kClass) / kClass * kClass - 1;
+}
+
+// What goes into the store: keys and values. A timer is its time and its customer.
+uint64_t BytesOf(const StoreBatch& batch) {
+  uint64_t bytes = 0;
+  for (const StoreBatch::State& state : batch.states)
+    bytes += state.customer.size() + state.bytes.value_or("").size();
+  for (const auto* timers : {&batch.timers_removed, &batch.timers_added})
+    for (const Timer& timer : *timers) bytes += sizeof(int64_t) + timer.customer.size();
+  return bytes;
 }
 
 }  // namespace
@@ -42,12 +54,27 @@ CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& s
       fresh_(std::move(fresh)),
       store_(store),
       cache_bytes_max_(cache_bytes_max),
+      save_bytes_max_(std::min(kSaveBytesMax, cache_bytes_max / 16)),
       timers_(
           store, [this](const Timer& timer) { return IsStale(timer); },
-          cache_bytes_max / kTimersShare / kTimerBytes) {}
+          cache_bytes_max / kTimersShare / kTimerBytes),
+      slots_(kSlots) {}
+
+// ---- Finding and unpacking ---------------------------------------------------------------------
 
 Result<Customer*> CustomerTable::Find(std::string_view id) {
+  Result<Customer*> found = Lookup(id);
+  return found ? Open(*found) : found;
+}
+
+Result<Customer*> CustomerTable::Open(Customer* customer) {
   if (unpacked_bytes_ > cache_bytes_max_ / kUnpackedShare) PackAll();
+  if (Status unpacked = Unpack(customer); !unpacked)
+    return std::unexpected(std::move(unpacked.error()));
+  return customer;
+}
+
+Result<Customer*> CustomerTable::Lookup(std::string_view id) {
   auto it = customers_.find(id);
   if (it == customers_.end()) {
     Result<std::optional<std::string>> read = store_.Get(id);
@@ -56,7 +83,10 @@ Result<Customer*> CustomerTable::Find(std::string_view id) {
     if (*read) {
       const Result<Stored> stored = ParseStored(**read);
       if (!stored) return std::unexpected(stored.error());
+      const Result<EventTime> due = CustomerCodec::DueOf(stored->encoded);
+      if (!due) return std::unexpected(due.error());
       customer.exists = true;
+      customer.due = *due;
       customer.indexed = customer.saved_index = stored->indexed;
       customer.encoded_bytes = static_cast<uint32_t>(stored->encoded.size());
       customer.value = std::move(**read);
@@ -66,40 +96,74 @@ Result<Customer*> CustomerTable::Find(std::string_view id) {
     ring_.push_back(&it->second);
     customers_bytes_ += BytesOf(it->second);
   }
-  Customer* customer = &it->second;
-  customer->used = true;
-  if (Status unpacked = Unpack(customer); !unpacked)
-    return std::unexpected(std::move(unpacked.error()));
-  return customer;
+  it->second.used = true;
+  return &it->second;
+}
+
+void CustomerTable::Prefetch(std::span<const std::string_view> ids) const {
+  constexpr size_t kLine = 64;
+  constexpr size_t kAhead = 384;  // most states are shorter; the processor fetches on by itself
+  for (const std::string_view id : ids) customers_.prefetch(id);
+  for (const std::string_view id : ids) {
+    const auto it = customers_.find(id);
+    if (it == customers_.end()) continue;
+    const std::string& value = it->second.value;
+    for (size_t at = 0; at < std::min(value.size(), kAhead); at += kLine)
+      __builtin_prefetch(value.data() + at);
+  }
 }
 
 Status CustomerTable::Unpack(Customer* customer) {
-  if (customer->state) return {};
-  auto state = std::make_unique<CustomerState>();
+  if (customer->state != nullptr) {
+    slots_[customer->slot].used = true;
+    return {};
+  }
+  const uint8_t number = FreeSlot();
+  Slot& slot = slots_[number];
   if (customer->exists) {
-    if (Status decoded = codec_.Decode(ParseStored(customer->value)->encoded, state.get());
+    if (Status decoded = codec_.Decode(ParseStored(customer->value)->encoded, &slot.state);
         !decoded)
       return decoded;
   } else {
-    *state = fresh_;
+    slot.state = fresh_;
   }
-  customer->state = std::move(state);
-  unpacked_.push_back(customer);
-  unpacked_bytes_ += sizeof(CustomerState) + fresh_.measures.size() * sizeof(MeasureState) +
-                     fresh_.rules.size() * sizeof(RuleState) +
-                     kUnpackedPerByte * customer->encoded_bytes;
+  slot.owner = customer;
+  slot.used = true;
+  slot.bytes = sizeof(Slot) + fresh_.measures.size() * sizeof(MeasureState) +
+               fresh_.rules.size() * sizeof(RuleState) + kUnpackedPerByte * customer->encoded_bytes;
+  unpacked_bytes_ += slot.bytes;
+  customer->slot = number;
+  customer->state = &slot.state;
   return {};
 }
 
-void CustomerTable::PackAll() {
-  for (Customer* customer : unpacked_) {
-    (void)Encode(customer);
-    if (customer->exists) PutIndexed(customer->indexed, &customer->value);
-    customer->state.reset();
+uint8_t CustomerTable::FreeSlot() {
+  while (true) {
+    const size_t number = slot_hand_++ % slots_.size();
+    Slot& slot = slots_[number];
+    if (slot.owner != nullptr && std::exchange(slot.used, false)) continue;
+    if (slot.owner != nullptr) Pack(slot.owner);
+    return static_cast<uint8_t>(number);
   }
-  unpacked_.clear();
-  unpacked_bytes_ = 0;
 }
+
+void CustomerTable::Pack(Customer* customer) {
+  (void)Encode(customer);
+  Slot& slot = slots_[customer->slot];
+  unpacked_bytes_ -= slot.bytes;
+  slot.owner = nullptr;
+  slot.bytes = 0;
+  if (customer->encoded_bytes > kSlotBytesKept) slot.state = CustomerState();
+  customer->state = nullptr;
+}
+
+void CustomerTable::PackAll() {
+  for (const Slot& slot : slots_) {
+    if (slot.owner != nullptr) Pack(slot.owner);
+  }
+}
+
+// ---- Encoding ----------------------------------------------------------------------------------
 
 template <typename Change>
 void CustomerTable::Resize(Customer* customer, const Change& change) {
@@ -114,25 +178,25 @@ std::optional<std::string_view> CustomerTable::Encode(Customer* customer) {
   if (!customer->exists) return std::nullopt;
   if (customer->changed) {
     customer->changed = false;
-    customer->encoded_bytes = static_cast<uint32_t>(EncodedBytes(*customer));
-    Resize(customer, [&] {
-      // No longer than it must be: there are many of them.
-      if (sizeof(int64_t) + scratch_.size() > customer->value.capacity()) {
-        customer->value = StoredValue(customer->indexed, scratch_);
-      } else {
-        customer->value.resize(sizeof(int64_t));
-        PutIndexed(customer->indexed, &customer->value);
-        customer->value += scratch_;
-      }
-    });
+    const std::string_view encoded = codec_.Encode(*customer->state);
+    customer->encoded_bytes = static_cast<uint32_t>(encoded.size());
+    const size_t bytes = sizeof(int64_t) + encoded.size();
+    if (bytes > customer->value.capacity()) {
+      Resize(customer, [&] {
+        customer->value = std::string();
+        customer->value.reserve(RoomFor(bytes));
+      });
+    }
+    AssignStored(customer->indexed, encoded, &customer->value);
   }
   return ParseStored(customer->value)->encoded;
 }
 
 size_t CustomerTable::EncodedBytes(const Customer& customer) {
-  codec_.Encode(*customer.state, &scratch_);
-  return scratch_.size();
+  return codec_.Encode(*customer.state).size();
 }
+
+// ---- Changes -----------------------------------------------------------------------------------
 
 bool CustomerTable::IsStale(const Timer& timer) {
   const auto it = customers_.find(timer.customer);
@@ -144,6 +208,10 @@ bool CustomerTable::IsStale(const Timer& timer) {
   return true;
 }
 
+bool CustomerTable::IsSettled(const Customer& customer) const {
+  return customer.transaction <= committed_ || HB_MUTANT("store-before-commit");
+}
+
 void CustomerTable::MarkUnsaved(Customer* customer) {
   if (customer->unsaved) return;
   customer->unsaved = true;
@@ -151,30 +219,33 @@ void CustomerTable::MarkUnsaved(Customer* customer) {
   unsaved_bytes_ += BytesOf(*customer);
 }
 
+void CustomerTable::Index(Customer* customer, EventTime due) {
+  timers_.Remove({customer->indexed, std::string(customer->id)});
+  customer->indexed = due;
+  timers_.Add({due, std::string(customer->id)});
+  if (!customer->value.empty()) PutIndexed(due, &customer->value);
+}
+
 void CustomerTable::MarkChanged(Customer* customer) {
   customer->exists = true;
   customer->changed = true;
-  if (!customer->uncommitted) {
-    customer->uncommitted = true;
+  if (customer->transaction != current_) {
+    customer->transaction = current_;
     uncommitted_.push_back(customer);
   }
   MarkUnsaved(customer);
-  const EventTime due = customer->state->Due();
-  if (due < customer->indexed) {
-    timers_.Remove({customer->indexed, std::string(customer->id)});
-    customer->indexed = due;
-    timers_.Add({due, std::string(customer->id)});
-  }
+  customer->due = customer->state->Due();
+  if (customer->due < customer->indexed) Index(customer, customer->due);
 }
 
 void CustomerTable::Erase(Customer* customer) {
   *customer->state = fresh_;
   MarkChanged(customer);
-  timers_.Remove({customer->indexed, std::string(customer->id)});
-  customer->indexed = EventTime::Never();
+  Index(customer, EventTime::Never());
+  customer->due = EventTime::Never();
   customer->exists = false;
   customer->changed = false;
-  Resize(customer, [&] { customer->value = {}; });
+  Resize(customer, [&] { customer->value = std::string(); });
 }
 
 Result<Customer*> CustomerTable::NextDue(EventTime up_to, EventTime* due) {
@@ -183,84 +254,179 @@ Result<Customer*> CustomerTable::NextDue(EventTime up_to, EventTime* due) {
     if (!first) return std::unexpected(std::move(first.error()));
     if (!*first) return nullptr;
     const Timer& entry = **first;
-    Result<Customer*> found = Find(entry.customer);
+    Result<Customer*> found = Lookup(entry.customer);
     if (!found) return found;
     Customer* customer = *found;
-    *due = customer->state->Due();
-    if (customer->indexed == entry.due && *due == entry.due) return customer;
-    timers_.Remove(entry);
+    if (customer->indexed == entry.due && customer->due == entry.due) {
+      *due = entry.due;
+      return Open(customer);
+    }
     if (customer->indexed != entry.due) {
+      timers_.Remove(entry);
       dropped_timers_.push_back(entry);  // left behind by a restore
       continue;
     }
     // The deadline has moved back since the entry was made. Only the index changes, not the state.
-    customer->indexed = *due;
+    Index(customer, customer->due);
     MarkUnsaved(customer);
-    timers_.Add({*due, entry.customer});
   }
+}
+
+// Whoever changes in every transaction is saved as of the one that is made up now.
+void CustomerTable::CopyUnsettled() {
+  copied_in_ = current_;
+  size_t bytes = 0;
+  std::erase_if(pass_->unsettled, [&](Customer* customer) {
+    if (customer->transaction != current_ || bytes > save_bytes_max_) return false;
+    copies_.push_back({customer, customer->indexed, customer->exists, customer->value});
+    bytes += customer->value.size();
+    customer->copied = true;
+    customer->unsaved = false;
+    unsaved_bytes_ -= BytesOf(*customer);
+    return true;
+  });
 }
 
 void CustomerTable::OnProduced() {
-  for (Customer* customer : uncommitted_) customer->uncommitted = false;
+  if (pass_ && pass_->next == pass_->customers.size()) {
+    if (pass_->waited && copies_.empty()) CopyUnsettled();
+    pass_->waited = true;  // most will be settled with this one
+  }
   uncommitted_.clear();
-  PackAll();
+  ++current_;
 }
 
-Status CustomerTable::Save(std::string_view local_meta) {
-  PackAll();
+// ---- Saving ------------------------------------------------------------------------------------
+
+void CustomerTable::BeginSave(std::string local_meta) {
+  if (!pass_) pass_ = std::make_unique<Pass>();
+  pass_->local_meta = std::move(local_meta);
+  std::vector<Customer*>& customers = pass_->customers;
+  customers.erase(customers.begin(), customers.begin() + static_cast<std::ptrdiff_t>(pass_->next));
+  pass_->next = 0;
+  pass_->waited = false;
+  for (std::vector<Customer*>* more : {&pass_->unsettled, &unsaved_}) {
+    customers.insert(customers.end(), more->begin(), more->end());
+    more->clear();
+  }
   // In the order of the keys: neighbours in the batch are neighbours in the memtable, which is what
   // makes inserting them cheap.
-  std::sort(unsaved_.begin(), unsaved_.end(),
+  std::sort(customers.begin(), customers.end(),
             [](const Customer* a, const Customer* b) { return a->id < b->id; });
-  const size_t batch_bytes_max = std::min(kSaveBytesMax, cache_bytes_max_ / 16);
+  pass_->dropped_timers.insert(pass_->dropped_timers.end(), dropped_timers_.begin(),
+                               dropped_timers_.end());
+  dropped_timers_.clear();
+}
+
+Status CustomerTable::SaveSome() {
+  if (!pass_->dropped_timers.empty()) return SaveDroppedTimers();
+  if (!copies_.empty() && copied_in_ <= committed_) return SaveCopies();
   StoreBatch batch;
   std::vector<Customer*> in_batch;
   size_t bytes = 0;
-  batch.timers_removed = dropped_timers_;
-  for (Customer* customer : unsaved_) {
-    AddTo(&batch, *customer);
+  const auto add = [&](Customer* customer) {
+    const std::optional<std::string_view> encoded = Encode(customer);
+    AddTo(&batch, *customer, customer->indexed,
+          encoded ? std::optional<std::string_view>(customer->value) : std::nullopt);
     in_batch.push_back(customer);
     bytes += customer->value.size();
-    if (bytes < batch_bytes_max) continue;
-    if (Status written = Write(&batch, in_batch); !written) return written;
-    in_batch.clear();
-    bytes = 0;
+  };
+  for (; pass_->next < pass_->customers.size() && bytes <= save_bytes_max_; ++pass_->next) {
+    Customer* customer = pass_->customers[pass_->next];
+    if (IsSettled(*customer)) {
+      add(customer);
+    } else {
+      pass_->unsettled.push_back(customer);
+    }
   }
-  batch.local_meta = local_meta;
-  if (Status written = Write(&batch, in_batch); !written) return written;
-  dropped_timers_.clear();
-  for (Customer* customer : unsaved_) customer->unsaved = false;
-  unsaved_.clear();
-  unsaved_bytes_ = 0;
-  timers_.OnSaved();
-  Trim();
+  if (in_batch.empty()) {
+    std::erase_if(pass_->unsettled, [&](Customer* customer) {
+      if (!IsSettled(*customer)) return false;
+      add(customer);
+      return true;
+    });
+  }
+  const bool last =
+      pass_->next == pass_->customers.size() && pass_->unsettled.empty() && copies_.empty();
+  if (in_batch.empty() && !last) return {};
+  if (last) batch.local_meta = pass_->local_meta;
+  if (Status written = Write(&batch); !written) {
+    pass_->unsettled.insert(pass_->unsettled.end(), in_batch.begin(), in_batch.end());
+    return written;
+  }
+  for (Customer* customer : in_batch) {
+    customer->saved_index = customer->indexed;
+    customer->unsaved = false;
+    unsaved_bytes_ -= BytesOf(*customer);
+  }
+  if (last) EndPass();
   return {};
 }
 
-void CustomerTable::AddTo(StoreBatch* batch, const Customer& customer) {
-  if (customer.exists) {
-    batch->states.push_back({customer.id, customer.value});
-  } else {
-    batch->states.push_back({customer.id, std::nullopt});
+// Entries that a restore has left behind; but not where somebody has come to have his there since.
+Status CustomerTable::SaveDroppedTimers() {
+  StoreBatch batch;
+  for (const Timer& timer : pass_->dropped_timers) {
+    const Result<Customer*> found = Lookup(timer.customer);
+    if (!found) return std::unexpected(found.error());
+    if ((*found)->saved_index != timer.due) batch.timers_removed.push_back(timer);
   }
-  if (customer.indexed == customer.saved_index) return;
+  if (Status written = Write(&batch); !written) return written;
+  pass_->dropped_timers.clear();
+  return {};
+}
+
+// In a batch of their own: the same customers may be there again, as of later.
+Status CustomerTable::SaveCopies() {
+  StoreBatch batch;
+  for (const Copy& copy : copies_)
+    AddTo(&batch, *copy.customer, copy.indexed,
+          copy.exists ? std::optional<std::string_view>(copy.value) : std::nullopt);
+  if (Status written = Write(&batch); !written) return written;
+  for (const Copy& copy : copies_) {
+    copy.customer->saved_index = copy.indexed;
+    copy.customer->copied = false;
+  }
+  copies_.clear();
+  return {};
+}
+
+void CustomerTable::EndPass() {
+  pass_.reset();
+  timers_.OnSaved();
+  // Those who have changed meanwhile are not in the store as they are here.
+  for (const Customer* customer : unsaved_)
+    timers_.Add({customer->indexed, std::string(customer->id)});
+  Trim();
+}
+
+Status CustomerTable::Save(std::string local_meta) {
+  BeginSave(std::move(local_meta));
+  while (IsSaving()) {
+    if (Status saved = SaveSome(); !saved) return saved;
+  }
+  return {};
+}
+
+void CustomerTable::AddTo(StoreBatch* batch, const Customer& customer, EventTime indexed,
+                          std::optional<std::string_view> value) {
+  batch->states.push_back({customer.id, value});
+  if (indexed == customer.saved_index) return;
   if (customer.saved_index != EventTime::Never())
     batch->timers_removed.push_back({customer.saved_index, std::string(customer.id)});
-  if (customer.indexed != EventTime::Never())
-    batch->timers_added.push_back({customer.indexed, std::string(customer.id)});
+  if (indexed != EventTime::Never())
+    batch->timers_added.push_back({indexed, std::string(customer.id)});
 }
 
 // A customer's state and timer go in one batch: a timer without its state, or the reverse, would be
 // looked for in the wrong place.
-Status CustomerTable::Write(StoreBatch* batch, const std::vector<Customer*>& written) {
+Status CustomerTable::Write(StoreBatch* batch) {
   std::sort(batch->timers_removed.begin(), batch->timers_removed.end());
   std::sort(batch->timers_added.begin(), batch->timers_added.end());
-  // After a failure everything is still in place for the next attempt.
   if (HB_FAULT_ERROR("store.write"))
     return Fail("local state: writing: I/O error", ExitCode::kTemporary);
   if (Status done = store_.Write(*batch); !done) return done;
-  for (Customer* customer : written) customer->saved_index = customer->indexed;
-  *batch = {};
+  saved_bytes_ += BytesOf(*batch);
   return {};
 }
 
@@ -275,7 +441,8 @@ bool CustomerTable::Trim() {
          looks-- > 0) {
     Customer* customer = ring_.front();
     ring_.pop_front();
-    const bool stays = customer->state || customer->unsaved;
+    const bool stays = customer->state != nullptr || customer->unsaved || customer->copied ||
+                       customer->transaction > committed_;
     if (stays || customer->used) {
       customer->used = stays && customer->used;
       ring_.push_back(customer);
@@ -291,11 +458,15 @@ size_t CustomerTable::memory_bytes() const {
   return customers_bytes_ + unpacked_bytes_ + timers_.size() * kTimerBytes;
 }
 
-std::string CustomerTable::StoredValue(EventTime indexed, std::string_view encoded) {
-  std::string value(sizeof(int64_t) + encoded.size(), '\0');
-  PutIndexed(indexed, &value);
-  std::memcpy(value.data() + sizeof(int64_t), encoded.data(), encoded.size());
-  return value;
+void CustomerTable::AssignStored(EventTime indexed, std::string_view encoded, std::string* value) {
+  value->resize(sizeof(int64_t));
+  PutIndexed(indexed, value);
+  value->append(encoded);
+}
+
+void CustomerTable::PutIndexed(EventTime indexed, std::string* value) {
+  const int64_t ms = indexed.ms();
+  std::memcpy(value->data(), &ms, sizeof ms);
 }
 
 Result<CustomerTable::Stored> CustomerTable::ParseStored(std::string_view value) {

@@ -80,6 +80,13 @@ void Intake::Pop() {
   t.queue.pop_front();
 }
 
+void Intake::NextCustomers(size_t limit, std::vector<std::string_view>* customers) const {
+  const std::deque<Pending>& queue = topics_[head_].queue;
+  for (size_t i = 0; i < std::min(limit, queue.size()); ++i) {
+    if (!queue[i].event.customer_id.empty()) customers->push_back(queue[i].event.customer_id);
+  }
+}
+
 std::optional<WallTime> Intake::DrainedAsOf() const {
   std::optional<WallTime> as_of;
   for (const Topic& t : topics_) {

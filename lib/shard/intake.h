@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/time.h"
@@ -45,6 +46,8 @@ class Intake {
   [[nodiscard]] Pending* Head();
   // The head has been dealt with.
   void Pop();
+  // Customers of messages that probably come next, after Head(); views into them.
+  void NextCustomers(size_t limit, std::vector<std::string_view>* customers) const;
 
   // The moment for which all topics are confirmed drained; nothing if one is not, or has something
   // buffered.

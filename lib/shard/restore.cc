@@ -15,7 +15,10 @@ namespace {
 
 constexpr Duration kAskTimeout = std::chrono::seconds(1);
 constexpr Duration kLogEvery = std::chrono::seconds(2);
-constexpr size_t kPerBuffered = 200;  // bytes around a customer and its state in the buffer
+constexpr size_t kIngestMin = 5'000;  // customers from which on a sorted file is the quicker way
+// What a customer takes in the buffer beside the id and the state: the table's place for both, as
+// sparse as it may be, and those in the lists that are made of it when it is stored.
+constexpr size_t kPerBuffered = 256;
 
 }  // namespace
 
@@ -107,6 +110,7 @@ bool Restore::StartOver() {
     part = Part{};
     part.out.partition = partition;
   }
+  buffered_bytes_ = 0;
   return false;
 }
 
@@ -181,8 +185,7 @@ Status Restore::Rebuild(Part* part, std::string_view reason, const std::string& 
   part->rebuilding = true;
   part->changelog_id.reset();
   part->last_meta.reset();
-  part->buffer.clear();
-  part->buffer_bytes = 0;
+  ClearBuffer(part);
   part->out.meta = ShardMeta{};
   part->out.position = part->next = part->begin;
   return {};
@@ -223,36 +226,62 @@ Status Restore::OnRecord(const InputRecord& record) {
     part->last_meta = record.offset;
   } else if (const std::optional<std::string_view> customer =
                  record.key ? CustomerOf(*record.key) : std::nullopt) {
-    std::optional<std::string>& state = part->buffer[std::string(*customer)];
-    part->buffer_bytes += customer->size() + record.payload.value_or("").size() + kPerBuffered;
-    state.reset();
-    if (record.payload) state.emplace(*record.payload);
+    Keep(part, *customer, record.payload);
   }
-  size_t total = 0;
-  for (const Part& p : parts_) total += p.buffer_bytes;
-  if (total > options_.buffer_bytes_max) {
-    part->out.position = part->next;
-    if (Status spilled = Spill(part); !spilled) return spilled;
+  if (buffered_bytes_ > options_.buffer_bytes_max) {
+    Part& largest = *std::max_element(
+        parts_.begin(), parts_.end(),
+        [](const Part& a, const Part& b) { return a.buffer_bytes < b.buffer_bytes; });
+    largest.out.position = largest.next;
+    if (Status spilled = Spill(&largest); !spilled) return spilled;
   }
   return part->next >= part->end ? Finish(part) : Status();
 }
 
-// Stores what was read so far. Deadlines that a state no longer has stay in the index: whoever
-// meets one there sees that it is out of date.
+void Restore::Keep(Part* part, std::string_view customer, std::optional<std::string_view> state) {
+  const auto [it, is_new] = part->buffer.try_emplace(customer);
+  std::optional<std::string>& value = it->second;
+  const auto bytes = [&value] { return value ? value->size() : 0; };
+  const size_t before = bytes();
+  if (state) {
+    if (!value) value.emplace();
+    CustomerTable::AssignStored(EventTime::Never(), *state, &*value);
+  } else {
+    value.reset();
+  }
+  const size_t more = (is_new ? kPerBuffered + customer.size() : 0) + bytes() - before;
+  part->buffer_bytes += more;
+  buffered_bytes_ += more;
+}
+
+void Restore::ClearBuffer(Part* part) {
+  part->buffer.clear();
+  buffered_bytes_ -= std::exchange(part->buffer_bytes, 0);
+}
+
+// Stores what was read so far; of a rebuild the states alone, whose deadlines are indexed at its
+// end. Otherwise deadlines that a state no longer has stay in the index: whoever meets one there
+// sees that it is out of date.
 Status Restore::Spill(Part* part) {
   StoreBatch batch;
-  std::vector<std::string> values;
-  values.reserve(part->buffer.size());
-  for (const auto& [customer, state] : part->buffer) {
-    if (!state) {
+  std::vector<Buffer::value_type*> sorted;
+  sorted.reserve(part->buffer.size());
+  for (Buffer::value_type& one : part->buffer) sorted.push_back(&one);
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto* a, const auto* b) { return a->first < b->first; });
+  batch.states.reserve(sorted.size());
+  for (Buffer::value_type* one : sorted) {
+    auto& [customer, value] = *one;
+    if (!value) {
       batch.states.push_back({customer, std::nullopt});
       continue;
     }
-    const Result<EventTime> due = CustomerCodec::DueOf(*state);
+    const Result<EventTime> due = CustomerCodec::DueOf(CustomerTable::ParseStored(*value)->encoded);
     if (!due) return std::unexpected(due.error());
-    values.push_back(CustomerTable::StoredValue(*due, *state));
-    batch.states.push_back({customer, values.back()});
-    if (*due != EventTime::Never()) batch.timers_added.push_back({*due, customer});
+    CustomerTable::PutIndexed(*due, &*value);
+    batch.states.push_back({customer, *value});
+    if (!part->rebuilding && *due != EventTime::Never())
+      batch.timers_added.push_back({*due, customer});
   }
   const std::string local_meta = EncodeLocalMeta({.meta = part->out.meta,
                                                   .position = part->out.position,
@@ -261,11 +290,11 @@ Status Restore::Spill(Part* part) {
                                                   .rebuilding = part->rebuilding});
   batch.local_meta = local_meta;
   std::sort(batch.timers_added.begin(), batch.timers_added.end());
-  Status written =
-      part->rebuilding ? part->out.store->Ingest(batch) : part->out.store->Write(batch);
+  Status written = part->rebuilding || batch.states.size() >= kIngestMin
+                       ? part->out.store->Ingest(batch)
+                       : part->out.store->Write(batch);
   HB_FAULT_POINT("restore.spilled");
-  part->buffer.clear();
-  part->buffer_bytes = 0;
+  ClearBuffer(part);
   return written;
 }
 
@@ -292,15 +321,20 @@ Status Restore::Finish(Part* part) {
   if (!part->buffer.empty() || part->last_meta) {
     if (Status spilled = Spill(part); !spilled) return spilled;
   }
-  if (part->rebuilding && part->last_meta) {
-    const Result<Check> whole = CheckWhole(*part);
+  if (part->rebuilding) {
+    const Result<uint64_t> customers = IndexDeadlines(*part);
+    if (!customers) return std::unexpected(customers.error());
+    // A log without any record of the shard does not say how many it should hold.
+    const Result<Check> whole = part->last_meta ? CheckWhole(*part, *customers) : Check::kFine;
     if (!whole) return std::unexpected(whole.error());
     if (*whole == Check::kStartOver) {
       start_over_ = true;
       return {};
     }
-    part->rebuilding = false;
-    if (Status spilled = Spill(part); !spilled) return spilled;
+    if (part->last_meta) {
+      part->rebuilding = false;
+      if (Status spilled = Spill(part); !spilled) return spilled;
+    }
   }
   part->done = true;
   return {};
@@ -316,18 +350,35 @@ bool Restore::FirstDoubt(const Part& part) {
   return true;
 }
 
-// What was read from the changelog alone must be all that was ever committed.
-Result<Restore::Check> Restore::CheckWhole(const Part& part) {
-  constexpr size_t kChunk = 10'000;
+// Indexes the deadlines of everybody in a store that was filled from the changelog alone. Returns
+// how many customers there are.
+Result<uint64_t> Restore::IndexDeadlines(const Part& part) {
+  constexpr size_t kPerTimer = sizeof(Timer) + 32;
+  const size_t timers_max = std::max<size_t>(1, options_.buffer_bytes_max / kPerTimer);
   uint64_t found = 0;
-  std::string last;
-  while (true) {
-    const auto chunk = part.out.store->Customers(last, kChunk);
-    if (!chunk) return std::unexpected(chunk.error());
-    found += chunk->size();
-    if (chunk->size() < kChunk) break;
-    last = chunk->back().first;
-  }
+  StoreBatch batch;
+  const auto ingest = [&] {
+    std::sort(batch.timers_added.begin(), batch.timers_added.end());
+    Status done = part.out.store->Ingest(batch);
+    batch.timers_added.clear();
+    return done;
+  };
+  Status visited = part.out.store->VisitCustomers(
+      [&](std::string_view customer, std::string_view value) -> Status {
+        ++found;
+        const Result<CustomerTable::Stored> stored = CustomerTable::ParseStored(value);
+        if (!stored) return std::unexpected(stored.error());
+        if (stored->indexed == EventTime::Never()) return {};
+        batch.timers_added.push_back({stored->indexed, std::string(customer)});
+        return batch.timers_added.size() < timers_max ? Status() : ingest();
+      });
+  if (visited && !batch.timers_added.empty()) visited = ingest();
+  if (!visited) return std::unexpected(std::move(visited.error()));
+  return found;
+}
+
+// What was read from the changelog alone, `found` customers, must be all that was ever committed.
+Result<Restore::Check> Restore::CheckWhole(const Part& part, uint64_t found) {
   if (found == part.out.meta.customers) return Check::kFine;
   if (FirstDoubt(part)) return Check::kStartOver;
   return Fail(

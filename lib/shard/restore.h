@@ -6,6 +6,8 @@
 //   kAsking -> kReading -> kDone
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -18,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/id.h"
 #include "customer/codec.h"
 #include "metrics/metrics.h"
 #include "shard/io.h"
@@ -67,6 +70,9 @@ class Restore {
   [[nodiscard]] std::map<int32_t, uint64_t> Remaining() const;
 
  private:
+  using Buffer =
+      absl::flat_hash_map<std::string, std::optional<std::string>, IdHash, std::equal_to<>>;
+
   struct Part {
     Restored out;
     std::optional<std::string> changelog_id;  // that the local store belongs to
@@ -75,10 +81,9 @@ class Restore {
     int64_t end = 0;                          // read up to here
     int64_t next = 0;                         // to be read
     bool done = false;
-    std::optional<int64_t> last_meta;  // offset of the newest record of the shard
-    std::map<std::string, std::optional<std::string>>
-        buffer;  // read but not stored: customer, state
-    size_t buffer_bytes = 0;
+    std::optional<int64_t> last_meta;               // offset of the newest record of the shard
+    Buffer buffer;                                  // read but not stored: customer, value
+    size_t buffer_bytes = 0;                        // what that takes
     std::vector<std::optional<int64_t>> committed;  // of the group, by topic
     std::vector<OffsetRange> input;                 // by topic
   };
@@ -93,9 +98,13 @@ class Restore {
   Status StartReading();
   Status OnRecord(const InputRecord& record);
   Status Spill(Part* part);
+  // The newest of a customer, instead of what is buffered of him.
+  void Keep(Part* part, std::string_view customer, std::optional<std::string_view> state);
+  void ClearBuffer(Part* part);
   Status Finish(Part* part);
   Result<Check> CheckInput(Part* part);
-  Result<Check> CheckWhole(const Part& part);
+  Result<uint64_t> IndexDeadlines(const Part& part);
+  Result<Check> CheckWhole(const Part& part, uint64_t found);
   bool FirstDoubt(const Part& part);
   // Forgets what was read and asks again at the next Step(). Always false: not done.
   bool StartOver();
@@ -108,6 +117,7 @@ class Restore {
   EventSource& changelog_;
   const StoreOpener& open_store_;
   std::vector<Part> parts_;
+  size_t buffered_bytes_ = 0;  // of all parts
   bool reading_ = false;
   Duration began_;
   Duration logged_;

@@ -21,12 +21,17 @@ std::vector<int64_t> NextOffsets(const ShardOptions& options, const ShardMeta& m
 constexpr size_t kGrowthPerMeasure = 32;
 constexpr size_t kGrowthPerEvent = 64;
 
+// Messages whose customers are fetched from memory together: a miss takes as long as most of the
+// work on a message, several at a time hardly longer.
+constexpr size_t kPrefetched = 8;
+
 }  // namespace
 
 Shard::Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta)
     : options_(std::move(options)),
       store_(std::move(store)),
       meta_(std::move(meta)),
+      committed_(meta_),
       evaluator_(*options_.rules),
       customers_(*options_.rules, evaluator_.NewState(), *store_, options_.cache_bytes_max),
       intake_(options_.rules->schema, options_.rules->currency, NextOffsets(options_, meta_),
@@ -50,9 +55,10 @@ Result<size_t> Shard::Step(size_t units_max, WallTime now) {
     if (!swept || sweep_after_) return swept;
     done = *swept;
   }
-  while (done < units_max) {
+  for (size_t messages = 0; done < units_max; ++messages) {
     Pending* head = intake_.Head();
     if (head == nullptr) break;
+    if (messages % kPrefetched == 0) PrefetchCustomers();
     if (!head->refused && AsEventTime(now) + options_.future_skew < head->event.time) {
       head->refused = DeadLetterReason::kFutureTimestamp;
     }
@@ -80,6 +86,12 @@ Result<size_t> Shard::Step(size_t units_max, WallTime now) {
   done += *fired;
   if (done < units_max) meta_.clock = target;
   return done;
+}
+
+void Shard::PrefetchCustomers() {
+  next_customers_.clear();
+  intake_.NextCustomers(kPrefetched, &next_customers_);
+  customers_.Prefetch(next_customers_);
 }
 
 Result<size_t> Shard::AdvanceTo(EventTime t, size_t units_max) {
@@ -132,7 +144,7 @@ Status Shard::ApplyEvent(const Event& event, WallTime now,
   const EventTime noticed =
       options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
   const EventEffect effect = evaluator_.OnEvent(customer->id, event, meta_.clock, noticed,
-                                                customer->state.get(), &outbox_.alerts);
+                                                customer->state, &outbox_.alerts);
   if (effect.duplicate) {
     ++counters_.duplicates;
     return {};
@@ -174,7 +186,7 @@ Result<size_t> Shard::FireTimers(EventTime t, size_t units_max, WallTime now) {
     const size_t alerts_before = outbox_.alerts.size();
     const EventTime noticed =
         options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;
-    evaluator_.OnTimer(customer->id, meta_.clock, noticed, customer->state.get(), &outbox_.alerts);
+    evaluator_.OnTimer(customer->id, meta_.clock, noticed, customer->state, &outbox_.alerts);
     for (size_t i = alerts_before; i < outbox_.alerts.size(); ++i)
       outbox_bytes_ += outbox_.alerts[i].payload.size();
     customers_.MarkChanged(customer);
@@ -194,8 +206,7 @@ Result<size_t> Shard::Sweep(size_t units_max, WallTime now) {
     Result<Customer*> found = customers_.Find(id);
     if (!found) return std::unexpected(std::move(found.error()));
     if (!(*found)->exists) continue;
-    evaluator_.OnRulesChanged((*found)->id, meta_.clock, noticed, (*found)->state.get(),
-                              &outbox_.alerts);
+    evaluator_.OnRulesChanged((*found)->id, meta_.clock, noticed, (*found)->state, &outbox_.alerts);
     customers_.MarkChanged(*found);
     sweep_after_ = id;
   }
@@ -218,6 +229,7 @@ ShardMeta Shard::Meta() const {
 }
 
 void Shard::OnProduced() {
+  produced_ = Meta();
   customers_.OnProduced();
   outbox_.alerts.clear();
   outbox_.dead_letters.clear();
@@ -227,11 +239,24 @@ void Shard::OnProduced() {
   in_flight_ = true;
 }
 
-void Shard::OnCommitted() { in_flight_ = false; }
+void Shard::OnCommitted() {
+  in_flight_ = false;
+  committed_ = std::move(produced_);
+  customers_.OnCommitted();
+}
+
+std::string Shard::LocalMetaOf(int64_t position, WallTime now,
+                               const std::string& cluster_id) const {
+  return EncodeLocalMeta(
+      {.meta = committed_, .position = position, .synced_at = now, .cluster_id = cluster_id});
+}
+
+void Shard::BeginSave(int64_t position, WallTime now, const std::string& cluster_id) {
+  customers_.BeginSave(LocalMetaOf(position, now, cluster_id));
+}
 
 Status Shard::Save(int64_t position, WallTime now, const std::string& cluster_id) {
-  return customers_.Save(EncodeLocalMeta(
-      {.meta = Meta(), .position = position, .synced_at = now, .cluster_id = cluster_id}));
+  return customers_.Save(LocalMetaOf(position, now, cluster_id));
 }
 
 }  // namespace heartbeatd

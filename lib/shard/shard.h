@@ -10,7 +10,7 @@
 //   3. Take what is to be committed: outbox(), customers().uncommitted(), Meta().
 //   4. OnProduced() once it is in a transaction; Step() may go on from here.
 //   5. OnCommitted(), or, if the commit failed, throw the shard away and restore it.
-//   6. Now and then, when all is committed, Save(): write behind to the store.
+//   6. Now and then BeginSave() and, beside the other steps, SaveSome(): write behind to the store.
 #pragma once
 
 #include <array>
@@ -118,8 +118,11 @@ class Shard {
   // Nothing is uncommitted: Save() may be called.
   [[nodiscard]] bool IsSettled() const { return !in_flight_ && !HasChanges() && !HasMoved(); }
 
-  // Step 6. `position`: next changelog offset after everything committed. The shard must be
-  // settled.
+  // Step 6. `position`: next changelog offset after everything committed. See CustomerTable.
+  void BeginSave(int64_t position, WallTime now, const std::string& cluster_id);
+  [[nodiscard]] bool IsSaving() const { return customers_.IsSaving(); }
+  Status SaveSome() { return customers_.SaveSome(); }
+  // A whole pass; the shard must be settled.
   Status Save(int64_t position, WallTime now, const std::string& cluster_id);
   Status FlushStore() { return store_->Flush(); }
 
@@ -144,6 +147,7 @@ class Shard {
   [[nodiscard]] EventTime last_event() const { return traffic_.last_event(); }
 
  private:
+  void PrefetchCustomers();
   Status ApplyHead(Pending* head, WallTime now);
   Status ApplyEvent(const Event& event, WallTime now, std::optional<DeadLetterReason>* refused);
   void Refuse(Pending* head, DeadLetterReason reason);
@@ -151,10 +155,14 @@ class Shard {
   Result<size_t> FireTimers(EventTime t, size_t units_max, WallTime now);
   // Looks at customers written under other rules.
   Result<size_t> Sweep(size_t units_max, WallTime now);
+  [[nodiscard]] std::string LocalMetaOf(int64_t position, WallTime now,
+                                        const std::string& cluster_id) const;
 
   ShardOptions options_;
   std::unique_ptr<Store> store_;
   ShardMeta meta_;
+  ShardMeta produced_;   // as of the newest transaction
+  ShardMeta committed_;  // as of the newest one that is committed
   Evaluator evaluator_;
   CustomerTable customers_;
   Intake intake_;
@@ -168,6 +176,7 @@ class Shard {
   std::vector<std::pair<size_t, int64_t>> poison_;
   uint32_t growth_per_event_;     // of a state's encoding, at most
   std::vector<uint8_t> carried_;  // by property of the schema: 1 after the first event with it
+  std::vector<std::string_view> next_customers_;  // scratch
   ShardCounters counters_;
 };
 

@@ -7,10 +7,11 @@
 // event.
 #pragma once
 
+#include <absl/container/btree_set.h>
+
 #include <cstddef>
 #include <functional>
 #include <optional>
-#include <set>
 
 #include "base/error.h"
 #include "base/time.h"
@@ -44,7 +45,7 @@ class TimerIndex {
   std::function<bool(const Timer&)> is_stale_;
   size_t live_max_;
   // Complete up to loaded_through_ (inclusive); beyond it only what is not in the store.
-  std::set<Timer> live_;
+  absl::btree_set<Timer> live_;
   Timer loaded_through_{EventTime::Min(), ""};
 };
 

@@ -24,6 +24,9 @@ constexpr Duration kHeartbeat = std::chrono::seconds(3);
 constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
 constexpr Duration kPatience = std::chrono::milliseconds(5);
 constexpr int kSaveShare = 20;  // write-behinds may take this part of a worker's time
+// A pass that has written so much is made to survive a killed process at once, instead of when it
+// is next time for it: whoever starts then has less to read again.
+constexpr uint64_t kFlushBytesMin = 4u << 20;
 constexpr size_t kChangeBytes =
     300;  // of a customer's record on average, for the size of a transaction
 
@@ -80,7 +83,7 @@ Status Worker::Stop() {
 Status Worker::Poll(Duration wait) {
   // While there is work left, or none may be taken, messages are only looked for, not waited for.
   Duration timeout = work_left_ ? Duration(0) : wait;
-  const size_t batch = work_left_ || MustWait() ? 1 : kPollBatch;
+  const size_t batch = work_left_ || MustWait() || HasPlenty() ? 1 : kPollBatch;
   for (size_t i = 0; i < batch; ++i) {
     Polled polled = parts_.input.Poll(timeout);
     if (polled.kind == Polled::Kind::kNothing) break;
@@ -91,8 +94,16 @@ Status Worker::Poll(Duration wait) {
 }
 
 bool Worker::MustWait() const {
-  return units_ >= units_max_ ||
-         (saving_ != nullptr && saving_->intake().buffered() >= kBehindPauseMax);
+  size_t behind = 0;
+  for (const Shard* shard : crowded_) behind += shard->intake().buffered();
+  return units_ >= units_max_ || behind >= kBufferedMax;
+}
+
+bool Worker::HasPlenty() const {
+  if (options_.shard.topics.size() > 1) return false;
+  size_t buffered = 0;
+  for (const auto& [partition, shard] : shards_) buffered += shard->intake().buffered();
+  return buffered >= kBufferedMax;
 }
 
 Status Worker::OnPolled(Polled polled) {
@@ -103,7 +114,9 @@ Status Worker::OnPolled(Polled polled) {
       const auto it = shards_.find(polled.record.partition);
       if (it == shards_.end()) return {};
       const size_t topic = TopicIndex(polled.record.topic);
-      it->second->Offer(topic, std::move(polled.record), parts_.clock.Read());
+      // When a message came matters only beside other topics, which may have to be waited for.
+      const Moment now = options_.shard.topics.size() > 1 ? parts_.clock.Read() : Moment();
+      it->second->Offer(topic, std::move(polled.record), now);
       return {};
     }
     case Polled::Kind::kEndOfPartition: {
@@ -265,6 +278,7 @@ Status Worker::StepRestore() {
       positions.push_back({{topic, part.partition}, next.back()});
     }
     positions_[part.partition] = part.position;
+    last_save_[part.partition] = parts_.clock.Monotonic();
     auto shard = std::make_unique<Shard>(std::move(shard_options), std::move(part.store),
                                          std::move(part.meta));
     for (const auto& [topic, offset] : poison_[part.partition]) shard->MarkPoison(topic, offset);
@@ -273,6 +287,7 @@ Status Worker::StepRestore() {
     shards_[part.partition] = std::move(shard);
   }
   phase_ = Phase::kRunning;
+  first_record_open_ = any_new;
   last_commit_ = last_position_commit_ = parts_.clock.Monotonic();
   if (Status started = parts_.input.Start(positions); !started) return started;
   return any_new ? StartCommit() : Status();
@@ -302,7 +317,7 @@ Status Worker::Process() {
       work_left_ = true;
       break;
     }
-    if (shard == saving_) continue;
+    if (IsCrowded(shard)) continue;
     const Result<size_t> done = shard->Step(units_max_ - units_, wall);
     if (!done) {
       const int32_t partition = shard->options().partition;
@@ -392,6 +407,7 @@ Status Worker::OnCommitEnded(const TransactionResult& ended) {
     committed_next_[shard->options().partition] = commit_.next[i];
   }
   last_position_commit_ = now;
+  first_record_open_ = false;  // a new shard is in every transaction until it is committed
   failures_ = 0;
   units_max_ = std::min(options_.commit_max_events, units_max_ * 2);
   return {};
@@ -495,17 +511,29 @@ Status Worker::Resync() {
 
 // ---- 5. Write behind ---------------------------------------------------------------------------
 
-// Only what is committed may be written, and under load there is always something that is not yet.
-// So one shard at a time pauses until the commits have caught up with it; the others go on.
+// Only what is committed may be written, and under load there is always something that is not yet:
+// passes go on beside the work, a batch at a time (CustomerTable).
 Status Worker::WriteBehind() {
   const Duration now = parts_.clock.Monotonic();
   if (intake_paused_ && now < retry_save_at_) return {};
-  if (saving_ == nullptr) saving_ = DueForSaving();
-  if (saving_ != nullptr && saving_->IsSettled()) {
-    Shard* const shard = std::exchange(saving_, nullptr);
-    const int32_t partition = shard->options().partition;
-    if (Status saved = SaveShard(shard); !saved) return OnStoreFailed(partition, saved.error());
-    if (intake_paused_) return ResumeIntake();
+  crowded_.clear();
+  for (const auto& [partition, shard] : shards_) {
+    if (!shard->customers().Trim()) crowded_.push_back(shard.get());
+  }
+  if (saving_ == nullptr) {
+    saving_ = DueForSaving();
+    if (saving_ != nullptr) {
+      save_took_ = Duration(0);
+      save_customers_ = saving_->customers().unsaved();
+      save_bytes_ = saving_->customers().saved_bytes();
+      saving_->BeginSave(positions_[saving_->options().partition], parts_.clock.Now(),
+                         options_.restore.cluster_id);
+    }
+  }
+  if (saving_ != nullptr) {
+    const int32_t partition = saving_->options().partition;
+    if (Status saved = SaveSome(now); !saved) return OnStoreFailed(partition, saved.error());
+    if (saving_ == nullptr && intake_paused_) return ResumeIntake();
   }
   if (now - last_store_flush_ >= options_.store_flush_interval) {
     last_store_flush_ = now;
@@ -517,39 +545,61 @@ Status Worker::WriteBehind() {
   return {};
 }
 
+Status Worker::SaveSome(Duration now) {
+  const int32_t partition = saving_->options().partition;
+  const bool hurry = !crowded_.empty() || intake_paused_ ||
+                     now - last_save_[partition] > options_.flush_interval_max;
+  if (!hurry && now < save_on_at_) return {};
+  if (Status saved = saving_->SaveSome(); !saved) return saved;
+  HB_FAULT_POINT("store.saved");
+  const Duration end = parts_.clock.Monotonic();
+  save_took_ += end - now;
+  save_on_at_ = end + (end - now) * (kSaveShare - 1);
+  if (saving_->IsSaving()) return {};
+  Shard* const shard = std::exchange(saving_, nullptr);
+  const uint64_t bytes = shard->customers().saved_bytes() - save_bytes_;
+  parts_.metrics.OnSave(save_took_, save_customers_, bytes);
+  last_save_[partition] = end;
+  return bytes >= kFlushBytesMin ? FlushShard(shard) : Status();
+}
+
 Shard* Worker::DueForSaving() {
+  if (first_record_open_) return nullptr;
   const Duration now = parts_.clock.Monotonic();
   Shard* fullest = nullptr;
   for (const auto& [partition, shard] : shards_) {
-    if (!shard->customers().Trim()) return shard.get();
+    if (IsCrowded(shard.get())) return shard.get();
     if (fullest == nullptr || fullest->customers().unsaved() < shard->customers().unsaved())
       fullest = shard.get();
   }
   if (intake_paused_) return fullest;
-  const auto shards = static_cast<int>(shards_.size());
+  Shard* oldest = nullptr;
   for (const auto& [partition, shard] : shards_) {
     const Duration age = now - last_save_[partition];
-    const Duration interval =
-        std::clamp(save_took_[partition] * kSaveShare * shards, options_.flush_interval,
-                   std::max(options_.flush_interval, options_.flush_interval_max));
-    if (age >= (shard->customers().unsaved() > 0 ? interval : kSaveAtLeastEvery))
-      return shard.get();
+    const bool due =
+        age >= (shard->customers().unsaved() > 0 ? options_.flush_interval : kSaveAtLeastEvery);
+    if (due && (oldest == nullptr || age > now - last_save_[oldest->options().partition]))
+      oldest = shard.get();
   }
-  return nullptr;
+  return oldest;
 }
 
+bool Worker::IsCrowded(const Shard* shard) const {
+  return std::find(crowded_.begin(), crowded_.end(), shard) != crowded_.end();
+}
+
+// Everything at once: the shard is settled.
 Status Worker::SaveShard(Shard* shard) {
-  const int32_t partition = shard->options().partition;
+  if (saving_ == shard) saving_ = nullptr;  // its pass becomes part of this one
   const Duration began = parts_.clock.Monotonic();
   const size_t customers = shard->customers().unsaved();
-  Status saved =
-      shard->Save(positions_[partition], parts_.clock.Now(), options_.restore.cluster_id);
-  if (!saved) return saved;
-  HB_FAULT_POINT("store.saved");
-  last_save_[partition] = parts_.clock.Monotonic();
-  save_took_[partition] = last_save_[partition] - began;
-  parts_.metrics.OnSave(save_took_[partition], customers);
-  return {};
+  const uint64_t bytes = shard->customers().saved_bytes();
+  Status saved = shard->Save(positions_[shard->options().partition], parts_.clock.Now(),
+                             options_.restore.cluster_id);
+  if (saved)
+    parts_.metrics.OnSave(parts_.clock.Monotonic() - began, customers,
+                          shard->customers().saved_bytes() - bytes);
+  return saved;
 }
 
 Status Worker::FlushShard(Shard* shard) {
@@ -614,13 +664,13 @@ void Worker::DropShards() {
   ForgetCommit();
   Report();
   saving_ = nullptr;
+  crowded_.clear();
   restore_.reset();
   for (const int32_t partition : partitions_) parts_.metrics.DropShard(partition);
   shards_.clear();
   reported_.clear();
   positions_.clear();
   last_save_.clear();
-  save_took_.clear();
   committed_next_.clear();
   units_ = 0;
   work_left_ = false;

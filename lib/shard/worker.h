@@ -36,8 +36,8 @@ struct WorkerOptions {
   size_t commit_max_bytes = 32u << 20;
   Duration position_max_age =
       std::chrono::seconds(5);  // a moved position is committed at least this often
-  // The least time between two write-behinds of a shard. Under load it stretches, up to
-  // flush_interval_max, so that writing takes no more than a twentieth of the time.
+  // The least time between two write-behinds of a shard. One stretches, up to flush_interval_max,
+  // so that writing takes no more than a twentieth of the time.
   Duration flush_interval = std::chrono::seconds(5);
   Duration flush_interval_max = std::chrono::seconds(30);
   Duration store_flush_interval = std::chrono::seconds(30);
@@ -73,6 +73,9 @@ class Worker {
   Status Stop();
 
   [[nodiscard]] Phase phase() const { return phase_; }
+  // Running, and each of its shards has a record in the changelog: whatever dies from here on,
+  // where a shard begins to read is settled.
+  [[nodiscard]] bool IsReady() const { return phase_ == Phase::kRunning && !first_record_open_; }
   [[nodiscard]] const std::map<int32_t, std::unique_ptr<Shard>>& shards() const { return shards_; }
 
  private:
@@ -83,15 +86,18 @@ class Worker {
   static constexpr Duration kRebuildsWithin = std::chrono::hours(1);
   static constexpr Duration kReportEvery = std::chrono::milliseconds(250);
   static constexpr size_t kPollBatch = 2000;
-  // Messages that a shard which pauses to be saved lets queue up before all of them wait.
-  static constexpr size_t kBehindPauseMax = 2 * kPollBatch;
+  // Messages that may queue up for all shards together, uncounted in memory.
+  static constexpr size_t kBufferedMax = 2 * kPollBatch;
 
   // 1. Poll.
   Status Poll(Duration wait);
-  // The next transaction is full, or too much waits for a shard that pauses: there is nothing to do
+  // The next transaction is full, or too much waits for a crowded shard: there is nothing to do
   // before the transaction that is under way has ended. Messages that are taken all the same weigh
   // on memory, uncounted.
   [[nodiscard]] bool MustWait() const;
+  // Enough messages are taken: transactions that timers fill use them up slowly. Of several topics
+  // one may have to be read on for the sake of another (Intake::kBufferedMax).
+  [[nodiscard]] bool HasPlenty() const;
   Status OnPolled(Polled polled);
   Status OnAssigned(Polled polled);
   Status OnRevoked();
@@ -120,6 +126,7 @@ class Worker {
   Status Resync();
   // 5. Write behind.
   Status WriteBehind();
+  Status SaveSome(Duration now);
   Status SaveShard(Shard* shard);
   Status FlushShard(Shard* shard);
   // What the local store's failure means for the process. `partition` of the shard.
@@ -128,9 +135,10 @@ class Worker {
   Status PauseIntake(const Error& why);
   Status ResumeIntake();
 
-  // The shard that is to be saved next and therefore takes nothing new until all of it is
-  // committed; null: none.
+  // The shard that is to be saved next; null: none.
   [[nodiscard]] Shard* DueForSaving();
+  // Has more in memory than it may, most of it not saved: it takes nothing new.
+  [[nodiscard]] bool IsCrowded(const Shard* shard) const;
 
   void DropShards();
   void Report();
@@ -164,16 +172,21 @@ class Worker {
   [[nodiscard]] Commit Describe(const std::vector<Shard*>& shards) const;
   void CountAlerts(const Commit& commit);
 
-  size_t units_ = 0;         // messages and timers since the last commit
-  bool work_left_ = false;   // the last round stopped at its limit
-  Duration last_commit_{0};  // when it began
+  bool first_record_open_ = false;  // some shard is new, and its first record is not committed yet
+  size_t units_ = 0;                // messages and timers since the last commit
+  bool work_left_ = false;          // the last round stopped at its limit
+  Duration last_commit_{0};         // when it began
   Duration last_position_commit_{0};
   Duration last_store_flush_{0};
   Duration last_report_{0};
   Duration last_end_check_{0};
   std::map<int32_t, Duration> last_save_;
-  std::map<int32_t, Duration> save_took_;
-  Shard* saving_ = nullptr;     // takes nothing new: see DueForSaving()
+  Shard* saving_ = nullptr;  // a pass of it is under way
+  Duration save_took_{0};    // so far
+  size_t save_customers_ = 0;
+  uint64_t save_bytes_ = 0;  // handed to the store before it
+  Duration save_on_at_{0};   // not before
+  std::vector<const Shard*> crowded_;
   bool intake_paused_ = false;  // a write-behind failed: nothing is taken until one succeeds
   Duration retry_save_at_{0};
   size_t turn_ = 0;  // which shard goes first

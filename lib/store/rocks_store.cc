@@ -90,7 +90,9 @@ using Family = std::shared_ptr<rocksdb::ColumnFamilyHandle>;
 
 // What all handles of one shard share.
 struct Shared {
-  std::atomic<uint64_t> owner{0};    // who may write: the newest handle
+  // Held while a handle writes, so that the next owner finds a shard that nobody writes any more.
+  std::mutex writing;
+  uint64_t owner = 0;                // who may write: the newest handle; guarded by `writing`
   std::atomic<bool> damaged{false};  // nothing may be read or written until it is wiped
 };
 
@@ -121,6 +123,7 @@ class RocksStore final : public Store {
  public:
   using Recreate = std::function<Result<Family>()>;  // an empty column family in place of this one
 
+  // `shared->writing` is held.
   RocksStore(rocksdb::DB* db, Family family, std::shared_ptr<Shared> shared, Recreate recreate,
              std::string scratch_file)
       : db_(db),
@@ -164,7 +167,23 @@ class RocksStore final : public Store {
     return out;
   }
 
+  Status VisitCustomers(const Visit& visit) override {
+    if (shared_->damaged) return Damaged();
+    rocksdb::ReadOptions options;
+    options.fill_cache = false;
+    options.readahead_size = 1u << 20;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, family_.get()));
+    for (it->Seek(StateKey("")); it->Valid() && it->key()[0] == kStatePrefix; it->Next()) {
+      const std::string_view customer(it->key().data() + 1, it->key().size() - 1);
+      if (Status visited = visit(customer, {it->value().data(), it->value().size()}); !visited)
+        return visited;
+    }
+    if (!it->status().ok()) return Unread(it->status(), "reading customers");
+    return {};
+  }
+
   Status Write(const StoreBatch& batch) override {
+    const std::lock_guard lock(shared_->writing);
     if (Status usable = CheckUsable(); !usable) return usable;
     rocksdb::WriteBatch writes;
     for (const StoreBatch::State& state : batch.states) {
@@ -184,6 +203,7 @@ class RocksStore final : public Store {
   }
 
   Status Ingest(const StoreBatch& batch) override {
+    const std::lock_guard lock(shared_->writing);
     if (Status usable = CheckUsable(); !usable) return usable;
     rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), db_->GetOptions(family_.get()),
                                   family_.get());
@@ -212,6 +232,7 @@ class RocksStore final : public Store {
   }
 
   Status Flush() override {
+    const std::lock_guard lock(shared_->writing);
     if (Status usable = CheckUsable(); !usable) return usable;
     rocksdb::FlushOptions options;
     options.wait = false;
@@ -226,6 +247,7 @@ class RocksStore final : public Store {
   }
 
   Status Wipe() override {
+    const std::lock_guard lock(shared_->writing);
     if (Status owned = CheckOwned(); !owned) return owned;
     Result<Family> fresh = recreate_();
     if (!fresh) return std::unexpected(std::move(fresh.error()));
@@ -260,14 +282,16 @@ class RocksStore final : public Store {
     return FailFrom(status, doing, ExitCode::kBroken);
   }
 
+  // `writing` is held.
   Status CheckUsable() const {
     if (Status owned = CheckOwned(); !owned) return owned;
     if (shared_->damaged) return Damaged();
     return {};
   }
 
+  // `writing` is held.
   Status CheckOwned() const {
-    if (shared_->owner.load() == owner_) return {};
+    if (shared_->owner == owner_) return {};
     return Fail("local state: this shard has been taken over by another worker",
                 ExitCode::kTemporary);
   }
@@ -345,8 +369,9 @@ struct Database::Impl {
   Family Own(rocksdb::ColumnFamilyHandle* handle) {
     return {handle, [this](rocksdb::ColumnFamilyHandle* h) { db->DestroyColumnFamilyHandle(h); }};
   }
-  // `mutex` is held. The shard's column family, made if it is missing.
-  Result<Family> FamilyOf(const std::string& name);
+  std::shared_ptr<Shared> SharedOf(const std::string& name);
+  // The shard's `writing` is held, so that nobody else makes its column family or drops it.
+  Result<Family> FamilyOf(const std::string& name);  // made if it is missing
   Result<Family> Recreate(const std::string& name);
 };
 
@@ -366,12 +391,18 @@ rocksdb::Status Database::Impl::OpenDb() {
   return opened;
 }
 
-Result<Family> Database::Impl::FamilyOf(const std::string& name) {
+std::shared_ptr<Shared> Database::Impl::SharedOf(const std::string& name) {
+  const std::lock_guard lock(mutex);
   std::shared_ptr<Shared>& shared = shards[name];
   if (!shared) {
     shared = std::make_shared<Shared>();
     shared->damaged = was_damaged;
   }
+  return shared;
+}
+
+Result<Family> Database::Impl::FamilyOf(const std::string& name) {
+  const std::lock_guard lock(mutex);
   auto it = families.find(name);
   if (it == families.end()) {
     rocksdb::ColumnFamilyHandle* handle = nullptr;
@@ -380,17 +411,19 @@ Result<Family> Database::Impl::FamilyOf(const std::string& name) {
     if (!created.ok()) return FailFrom(created, "adding a shard");
     it = families.emplace(name, Own(handle)).first;
   }
-  listener->Watch(it->second->GetID(), shared);
+  listener->Watch(it->second->GetID(), shards.at(name));
   return it->second;
 }
 
 // Dropping a column family needs none of its files to be readable, and little room on the disk.
 Result<Family> Database::Impl::Recreate(const std::string& name) {
-  const std::lock_guard lock(mutex);
-  if (const auto it = families.find(name); it != families.end()) {
-    const rocksdb::Status dropped = db->DropColumnFamily(it->second.get());
-    if (!dropped.ok()) return FailFrom(dropped, "wiping");
-    families.erase(it);
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto it = families.find(name); it != families.end()) {
+      const rocksdb::Status dropped = db->DropColumnFamily(it->second.get());
+      if (!dropped.ok()) return FailFrom(dropped, "wiping");
+      families.erase(it);
+    }
   }
   return FamilyOf(name);
 }
@@ -432,12 +465,13 @@ Result<std::unique_ptr<Database>> Database::Open(const StoreOptions& options) {
 }
 
 Result<std::unique_ptr<Store>> Database::OpenShard(int32_t partition) {
-  const std::lock_guard lock(impl_->mutex);
   const std::string name = fmt::format("p{}", partition);
+  const std::shared_ptr<Shared> shared = impl_->SharedOf(name);
+  const std::lock_guard lock(shared->writing);
   Result<Family> family = impl_->FamilyOf(name);
   if (!family) return std::unexpected(std::move(family.error()));
   return std::make_unique<RocksStore>(
-      impl_->db.get(), std::move(*family), impl_->shards[name],
+      impl_->db.get(), std::move(*family), shared,
       [impl = impl_.get(), name] { return impl->Recreate(name); },
       fmt::format("{}/restore-{}.sst", impl_->options.directory, name));
 }

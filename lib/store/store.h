@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -67,6 +68,9 @@ class Store {
   // The same as Write for a large batch whose states (by customer) and timers_added ascend strictly
   // and whose timers_removed is empty: a rebuild's way to fill a store quickly.
   virtual Status Ingest(const StoreBatch& batch) { return Write(batch); }
+  // Shows every customer, in byte order, as of now; `visit` may write. Views live for the call.
+  using Visit = std::function<Status(std::string_view customer, std::string_view state)>;
+  virtual Status VisitCustomers(const Visit& visit);
 };
 
 }  // namespace heartbeatd

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -445,6 +446,32 @@ TEST_CASE("store on disk: a handle that has been taken over refuses to write, an
   Write(*new_one, {.states = {{"c", "3"}}});
   Write(*other_shard, {.states = {{"c", "4"}}});
   CHECK(Get(*old_one, "c") == "3");
+}
+
+TEST_CASE("store on disk: a handle that is taken over and wiped while it writes learns no more") {
+  TempDir directory;
+  const auto database = OpenDatabase(directory.path());
+  auto owner = OpenShard(*database, 0);
+  Batch much;  // so that it is in the middle of writing most of the time
+  for (int i = 0; i < 1000; ++i) much.states.emplace_back(fmt::format("c{:03}", i), "1");
+  const StoreBatch batch = Of(much);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<bool> writes{false};
+    Status last;
+    std::thread writer([&, old = std::move(owner)] {
+      while (last) {
+        last = old->Write(batch);
+        writes = true;
+      }
+    });
+    while (!writes) std::this_thread::yield();
+    owner = OpenShard(*database, 0);
+    REQUIRE(owner->Wipe());
+    CHECK(Customers(*owner).empty());
+    writer.join();
+    CHECK_THAT(last.error().message, Catch::Contains("taken over"));
+    CHECK(Customers(*owner).empty());
+  }
 }
 
 TEST_CASE("store on disk: what was flushed is there when it is opened again, shard by shard") {

@@ -63,8 +63,16 @@ def options(target: str) -> list[str]:
     return [f"-dict={dictionary}"] if dictionary.exists() else []
 
 
-def fuzz(target: str, seconds: int) -> Outcome:
+def fuzz(target: str, seconds: int, seed: str | None) -> Outcome:
+    """With a seed: what earlier runs have found is left out, so that runs are alike."""
+    if seed:
+        with tempfile.TemporaryDirectory() as begun_empty:
+            return run(target, seconds, [f"-seed={seed}"], Path(begun_empty))
     (FOUND / target).mkdir(parents=True, exist_ok=True)
+    return run(target, seconds, [], FOUND / target)
+
+
+def run(target: str, seconds: int, drawn_from: list[str], found: Path) -> Outcome:
     FINDINGS.mkdir(parents=True, exist_ok=True)
     log = FINDINGS / f"{target}.log"
     command = [
@@ -74,8 +82,9 @@ def fuzz(target: str, seconds: int) -> Outcome:
         f"-rss_limit_mb={MEMORY_MB_MAX}",
         f"-artifact_prefix={FINDINGS}/{target}-",
         "-print_final_stats=1",
+        *drawn_from,
         *options(target),
-        FOUND / target,
+        found,
         CORPUS / target,
     ]
     environment = dict(os.environ)
@@ -114,12 +123,14 @@ def main() -> int:
             merge(target)
         return 0
     seconds = int(os.environ.get("FUZZ_SECONDS", "60"))
+    seed = os.environ.get("FUZZ_SEED")
     jobs = int(os.environ.get("JOBS", os.cpu_count() or 1))
     began = time.monotonic()
-    print(f"{len(targets)} targets, {seconds} s each, {min(jobs, len(targets))} at a time", flush=True)
+    drawn = f", seed {seed}" if seed else ""
+    print(f"{len(targets)} targets, {seconds} s each, {min(jobs, len(targets))} at a time{drawn}", flush=True)
     outcomes = []
     with ThreadPoolExecutor(jobs) as pool:
-        for outcome in pool.map(lambda target: fuzz(target, seconds), targets):
+        for outcome in pool.map(lambda target: fuzz(target, seconds, seed), targets):
             print(outcome.line(), flush=True)
             outcomes.append(outcome)
     failed = [outcome for outcome in outcomes if not outcome.ok]

@@ -47,14 +47,12 @@ void FeedCustomer(std::string_view bytes) {
     return;
   }
   Require(due.has_value(), "the deadline of a readable state");
-  std::string once;
-  codec.Encode(state, &once);
+  const std::string once(codec.Encode(state));
   CustomerState again;
   Require(codec.Decode(once, &again).has_value(), "what was encoded decodes");
   Require(CustomerCodec::DueOf(once) == state.Due(), "the deadline alone");
   // NaN is not equal to itself: equal states have equal bytes, so these are compared.
-  std::string twice;
-  codec.Encode(again, &twice);
+  const std::string twice(codec.Encode(again));
   Require(once == twice, "equal states have equal bytes");
   Require(again.measures.size() == state.measures.size() &&
               again.rules.size() == state.rules.size() && again.lifecycle == state.lifecycle &&

@@ -17,6 +17,7 @@ METRICS = {  # name: labels
     "heartbeatd_committed_records_total": set(),
     "heartbeatd_save_duration_seconds_count": set(),
     "heartbeatd_saved_customers_total": set(),
+    "heartbeatd_saved_bytes_total": set(),
     "heartbeatd_restored_records_total": set(),
     "heartbeatd_restore_remaining_records": {"partition"},
     "heartbeatd_lag_messages": {"partition"},

@@ -134,6 +134,10 @@ struct GenerateOptions {
   int days = 180;
   uint64_t seed = 1;
   bool everybody_first = false;  // the first events are one of each customer
+  bool uniform = false;          // all come equally often
+  int64_t seconds = 0;           // > 0: the span of event time, instead of `days`
+  // 2026-01-01: a fixed end, so that a seed means the same bytes for ever.
+  int64_t end_ms = 1'767'225'600'000;
   // > 0: so many events per second, each stamped with the time at which it is sent.
   double live_rate = 0;
 };
@@ -153,9 +157,11 @@ struct LatencyOptions {
   std::string topic;
   double seconds = 30;
   double skip_seconds = 0;  // at first, for the programs to get warm
+  size_t alerts_max = std::numeric_limits<size_t>::max();
 };
 // Reads what is committed to a topic of alerts from now on, and prints how long after its `time`
-// each came: {"alerts", "p50_ms", "p99_ms", "p999_ms", "max_ms"}. `time` must be wall time.
+// each came: {"alerts", "p50_ms", "p99_ms", "p999_ms", "max_ms", "late_by"}, the last with the
+// number of alerts for each text of that field. `time` must be wall time.
 void Latency(const LatencyOptions& options);
 
 }  // namespace kit

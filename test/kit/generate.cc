@@ -13,8 +13,6 @@ namespace {
 
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kLiveStep = 50;  // events between two looks at the clock
-constexpr int64_t kLastEventMs =
-    1'767'225'600'000;  // 2026-01-01: a fixed end, so that a seed means the same bytes for ever
 
 // SplitMix64 (Steele, Lea, Flood 2014): small, and the same on every platform, which <random>'s
 // distributions are not.
@@ -36,16 +34,18 @@ class Random {
   uint64_t state_;
 };
 
-// A few customers come often, most seldom (the square), and a fifth of all leave for good at some
-// time, so that both rules of the benchmark find something.
+// A few customers come often, most seldom (the square), unless all are alike; and a fifth of all
+// leave for good at some time, so that both rules of the benchmark find something.
 class Population {
  public:
-  Population(int64_t size, uint64_t seed) : size_(size), seed_(seed) {}
+  Population(int64_t size, uint64_t seed, bool uniform)
+      : size_(size), seed_(seed), uniform_(uniform) {}
 
   int64_t Draw(Random& random, double elapsed) const {
     for (;;) {
       const double unit = random.Unit();
-      const auto customer = static_cast<int64_t>(unit * unit * static_cast<double>(size_));
+      const auto customer =
+          static_cast<int64_t>((uniform_ ? unit : unit * unit) * static_cast<double>(size_));
       if (elapsed < LeavesAt(customer)) return customer;
     }
   }
@@ -59,6 +59,7 @@ class Population {
 
   int64_t size_;
   uint64_t seed_;
+  bool uniform_;
 };
 
 std::string_view FormatEvent(std::array<char, 512>& out, int64_t index, const char* customer,
@@ -135,22 +136,20 @@ class Sink {
 void Generate(const GenerateOptions& options) {
   Sink sink(options);
   Random random(options.seed);
-  const Population population(options.customers, options.seed);
-  const int64_t span_ms = options.days * kDayMs;
+  const Population population(options.customers, options.seed, options.uniform);
+  const int64_t span_ms = options.seconds > 0 ? options.seconds * 1000 : options.days * kDayMs;
   int64_t bytes = 0;
   const auto start = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < options.events; ++i) {
     const double elapsed = static_cast<double>(i) / static_cast<double>(options.events);
     int64_t time_ms =
-        kLastEventMs - span_ms + static_cast<int64_t>(elapsed * static_cast<double>(span_ms));
+        options.end_ms - span_ms + static_cast<int64_t>(elapsed * static_cast<double>(span_ms));
     if (options.live_rate > 0) {
       if (i % kLiveStep == 0) {
         std::this_thread::sleep_until(
             start + std::chrono::duration<double>(static_cast<double>(i) / options.live_rate));
       }
-      time_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                    std::chrono::system_clock::now().time_since_epoch())
-                    .count();
+      time_ms = NowMs();
     }
     std::array<char, 24> customer{};
     const bool first = options.everybody_first && i < options.customers;
@@ -168,7 +167,7 @@ void Generate(const GenerateOptions& options) {
       "{\"events\":%ld,\"bytes_per_event\":%.1f,\"seconds\":%.3f,\"first\":\"%s\",\"last\":\"%s\"}"
       "\n",
       options.events, static_cast<double>(bytes) / static_cast<double>(options.events), seconds,
-      Rfc3339(kLastEventMs - span_ms).c_str(), Rfc3339(kLastEventMs).c_str());
+      Rfc3339(options.end_ms - span_ms).c_str(), Rfc3339(options.end_ms).c_str());
 }
 
 }  // namespace kit

@@ -229,6 +229,11 @@ class CommandLine {
     verb->add_option("--seed", generate_.seed)->capture_default_str();
     verb->add_flag("--everybody-first", generate_.everybody_first,
                    "the first events are one of each customer");
+    verb->add_flag("--uniform", generate_.uniform, "all customers come equally often");
+    verb->add_option("--seconds", generate_.seconds, "of event time, instead of --days")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--end-ms", generate_.end_ms,
+                     "where event time ends, in milliseconds since 1970 (default: 2026-01-01)");
     verb->add_option("--live", generate_.live_rate,
                      "so many events per second, stamped with the present time");
   }
@@ -251,6 +256,7 @@ class CommandLine {
     verb->add_option("topic", latency_.topic)->required();
     verb->add_option("--seconds", latency_.seconds)->capture_default_str();
     verb->add_option("--skip-seconds", latency_.skip_seconds, "at first")->capture_default_str();
+    verb->add_option("--alerts", latency_.alerts_max, "end as soon as so many have come");
   }
 
   CLI::App app_{

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "commands.h"
+#include "text.h"
 
 namespace kit {
 namespace {
@@ -58,9 +59,7 @@ bool PrintSums(const View& view) {
     all += view.ends->elems[i].offset - begin;
     done += std::max<int64_t>(0, view.committed->elems[i].offset - begin);
   }
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  std::printf("{\"time_ms\":%ld,\"committed\":%ld,\"end\":%ld}\n",
-              std::chrono::duration_cast<std::chrono::milliseconds>(now).count(), done, all);
+  std::printf("{\"time_ms\":%ld,\"committed\":%ld,\"end\":%ld}\n", NowMs(), done, all);
   std::fflush(stdout);
   return done >= all;
 }

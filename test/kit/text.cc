@@ -75,6 +75,11 @@ void AppendJsonField(std::string& out, std::string_view name, std::string_view b
   }
 }
 
+int64_t NowMs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
 std::string Rfc3339(int64_t unix_ms) {
   const std::chrono::sys_time<std::chrono::milliseconds> time{std::chrono::milliseconds(unix_ms)};
   const auto day = std::chrono::floor<std::chrono::days>(time);

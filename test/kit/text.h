@@ -22,6 +22,9 @@ std::optional<std::string> FromBase64(std::string_view text);
 
 bool IsUtf8(std::string_view bytes);
 
+// The wall clock; milliseconds since 1970.
+int64_t NowMs();
+
 // "2026-03-01T09:00:00.123Z"; milliseconds since 1970.
 std::string Rfc3339(int64_t unix_ms);
 

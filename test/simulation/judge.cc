@@ -1,6 +1,7 @@
 // What a world has come to, against what had to come of it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -32,6 +33,17 @@ void World::Judge() {
     if (log.last_stable() != log.end())
       Complain(fmt::format("{}[{}]: the last stable offset stays below the end", at.topic,
                            at.partition));
+  }
+}
+
+void World::JudgeReady(const std::string& machine, const Worker& worker) {
+  for (const auto& [partition, shard] : worker.shards()) {
+    const std::vector<Entry>& log = broker_.log({"changelog", partition}).entries();
+    const bool recorded = std::any_of(log.begin(), log.end(), [](const Entry& entry) {
+      return entry.fate == Entry::Fate::kCommitted && entry.key == kChangelogMetaKey;
+    });
+    if (!recorded)
+      Complain(fmt::format("{} is ready, but shard {} has no record", machine, partition));
   }
 }
 

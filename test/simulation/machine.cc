@@ -84,7 +84,10 @@ void World::Machine::Do(const Call& call) {
 }
 
 void World::Machine::Step() {
+  const bool was_ready = process_->worker->IsReady();
   Do([](Worker* worker) { return worker->Step(kPollWait); });
+  if (Runs() && !was_ready && process_->worker->IsReady())
+    world_.JudgeReady(name_, *process_->worker);
 }
 
 void World::Machine::Stop() {

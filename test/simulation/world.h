@@ -75,6 +75,8 @@ class World {
   [[nodiscard]] bool AllRun() const;
   [[nodiscard]] bool AllDone();
   void Judge();
+  // A worker that calls itself ready has settled where its shards begin to read.
+  void JudgeReady(const std::string& machine, const Worker& worker);
   void JudgeOffsets(const Outcome& seen);
   void JudgeDisks(const Outcome& seen);
   void Complain(std::string what);

@@ -150,9 +150,7 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
 }
 
 std::string Encoded(CustomerCodec& codec, const CustomerState& state) {
-  std::string bytes;
-  codec.Encode(state, &bytes);
-  return bytes;
+  return std::string(codec.Encode(state));
 }
 
 // Protobuf's own code reads every field, and writes the very same bytes.

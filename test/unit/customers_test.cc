@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <random>
 #include <set>
 
 #include "catch.h"
@@ -45,9 +46,16 @@ class RecordingStore final : public Store {
   Status Write(const StoreBatch& batch) override {
     if (batches.size() >= batches_max) return Fail("the disk is full", ExitCode::kTemporary);
     Batch& kept = batches.emplace_back();
-    for (const StoreBatch::State& state : batch.states) kept.states.emplace(state.customer);
-    for (const auto* timers : {&batch.timers_removed, &batch.timers_added})
-      for (const Timer& timer : *timers) kept.timers.insert(timer.customer);
+    for (const StoreBatch::State& state : batch.states) {
+      kept.states.emplace(state.customer);
+      bytes += state.customer.size() + state.bytes.value_or("").size();
+    }
+    for (const auto* timers : {&batch.timers_removed, &batch.timers_added}) {
+      for (const Timer& timer : *timers) {
+        kept.timers.insert(timer.customer);
+        bytes += 8 + timer.customer.size();
+      }
+    }
     kept.local_meta = batch.local_meta;
     return inner_->Write(batch);
   }
@@ -56,6 +64,7 @@ class RecordingStore final : public Store {
 
   std::vector<Batch> batches;
   size_t batches_max = SIZE_MAX;
+  uint64_t bytes = 0;  // of states and timers
 
  private:
   std::unique_ptr<Store> inner_ = MakeMemoryStore();
@@ -67,19 +76,34 @@ struct World {
 
   // Purchases of these customers, committed together.
   void Purchase(int first, int last, EventTime at = kT) {
-    for (int number = first; number < last; ++number) {
-      Result<Customer*> found = table.Find(fmt::format("customer{:04}", number));
-      REQUIRE(found);
-      const Event event = EventOf(
-          *rules, at,
-          fmt::format(R"("type":"purchase","amount":1,"properties":{{"category":"{}"}})", number),
-          fmt::format("e{}-{}", number, at.ms()));
-      std::vector<OutgoingAlert> alerts;
-      evaluator.OnEvent((*found)->id, event, at, at, (*found)->state.get(), &alerts);
-      table.MarkChanged(*found);
-    }
+    for (int number = first; number < last; ++number) Change(number, at);
+    Produce();
+    table.OnCommitted();
+  }
+  // What has changed becomes a transaction.
+  void Produce() {
     for (Customer* customer : table.uncommitted()) (void)table.Encode(customer);
     table.OnProduced();
+  }
+  // A purchase of one of them, in no transaction yet.
+  void Change(int number, EventTime at) {
+    Result<Customer*> found = table.Find(fmt::format("customer{:04}", number));
+    REQUIRE(found);
+    const Event event = EventOf(
+        *rules, at,
+        fmt::format(R"("type":"purchase","amount":1,"properties":{{"category":"{}"}})", number),
+        fmt::format("e{}-{}", number, at.ms()));
+    std::vector<OutgoingAlert> alerts;
+    evaluator.OnEvent((*found)->id, event, at, at, (*found)->state, &alerts);
+    table.MarkChanged(*found);
+  }
+  // How many purchases the store knows of.
+  uint64_t Stored(int number) {
+    const auto value = *store.Get(fmt::format("customer{:04}", number));
+    if (!value) return 0;
+    CustomerState state;
+    REQUIRE(table.codec().Decode(CustomerTable::ParseStored(*value)->encoded, &state));
+    return state.measures[0].count;
   }
 
   // Every stored customer is found by its timer, and every timer finds its customer.
@@ -118,7 +142,8 @@ TEST_CASE("customers: a save that fails on the way is finished by the next") {
   world.Purchase(0, 1000);
   world.store.batches_max = 2;
   REQUIRE_FALSE(world.table.Save("first"));
-  CHECK(world.table.unsaved() == 1000);
+  CHECK(world.table.unsaved() < 1000);
+  CHECK(world.table.unsaved() > 800);
   CHECK_FALSE(*world.store.LocalMeta());
   // Meanwhile deadlines move to where nothing was written yet, in both directions.
   world.Purchase(0, 400, kT + Days(2));
@@ -127,6 +152,7 @@ TEST_CASE("customers: a save that fails on the way is finished by the next") {
   world.store.batches_max = SIZE_MAX;
   REQUIRE(world.table.Save("second"));
   CHECK(*world.store.LocalMeta() == "second");
+  CHECK(world.table.saved_bytes() == world.store.bytes);
   world.CheckStore(1000);
 }
 
@@ -211,20 +237,130 @@ TEST_CASE("customers: memory that nobody uses any more is not counted") {
 }
 
 TEST_CASE("customers: what a customer grows by counts") {
-  World world(1u << 20);
-  world.Purchase(0, 1);
-  size_t before = world.table.memory_bytes();
-  CHECK(before > sizeof(Customer));
-  for (int day = 1; day <= 64; day *= 2) {
-    for (int more = 0; more < day; ++more) world.Purchase(0, 1, kT + Days(day + more));
-    CHECK(world.table.memory_bytes() > before);
+  size_t before = 0;
+  for (int days = 1; days <= 64; days *= 4) {
+    World world(1u << 20);
+    for (int day = 0; day < days; ++day) world.Purchase(0, 1, kT + Days(day));
+    // Others drive him out of what unpacked customers share.
+    for (int other = 1; other < 50; ++other)
+      REQUIRE(world.table.Find(fmt::format("customer{:04}", other)));
+    CHECK(world.table.memory_bytes() > before + static_cast<size_t>(days));
     before = world.table.memory_bytes();
+    // While somebody works on him he weighs more than who is not known.
+    const Result<Customer*> found = world.table.Find("customer0000");
+    REQUIRE(found);
+    CHECK(world.table.memory_bytes() > before + (*found)->encoded_bytes);
   }
-  // While somebody works on him he weighs more.
-  REQUIRE(world.table.Find("customer0000"));
-  CHECK(world.table.memory_bytes() > before + sizeof(CustomerState));
-  world.table.OnProduced();
-  CHECK(world.table.memory_bytes() == before);
+}
+
+TEST_CASE("customers: a pass goes on while they change, and saves nothing that is not committed") {
+  World world(1u << 20);
+  world.Purchase(0, 5);
+  world.Change(1, kT + Days(1));  // not in any transaction yet
+  world.table.BeginSave("record");
+  REQUIRE(world.table.SaveSome());
+  CHECK(world.table.IsSaving());
+  CHECK(world.Stored(0) == 1);
+  CHECK(world.Stored(1) == 0);
+  CHECK_FALSE(*world.store.LocalMeta());
+  SECTION("whoever rests after his commit is saved as he is") {
+    world.Produce();
+    REQUIRE(world.table.SaveSome());
+    CHECK(world.Stored(1) == 0);  // under way is not committed
+    world.table.OnCommitted();
+    while (world.table.IsSaving()) REQUIRE(world.table.SaveSome());
+    CHECK(world.Stored(1) == 2);
+    CHECK(world.table.unsaved() == 0);
+  }
+  SECTION("whoever never rests is saved as of one of his commits") {
+    for (int day = 2; day < 4; ++day) {
+      world.Produce();
+      world.Change(1, kT + Days(day));
+      REQUIRE(world.table.SaveSome());
+      CHECK(world.Stored(1) == 0);
+      world.table.OnCommitted();
+    }
+    REQUIRE(world.table.SaveSome());
+    CHECK(world.Stored(1) == 3);
+    while (world.table.IsSaving()) REQUIRE(world.table.SaveSome());
+    CHECK(world.table.unsaved() == 1);  // his fourth is for the next pass
+    world.Produce();
+    world.table.OnCommitted();
+    REQUIRE(world.table.Save("record"));
+    CHECK(world.Stored(1) == 4);
+  }
+  CHECK(*world.store.LocalMeta() == "record");
+  world.CheckStore(5);
+}
+
+// Random changes, transactions, passes, failures and deaths, against a log of what was committed:
+// the store, and on top of it the log from where its record was made, is everything.
+TEST_CASE("customers: a store and the log from its record on are everything, whenever it ends") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 40; ++round) {
+    CAPTURE(round);
+    World world(random() % 2 == 0 ? 8000 : 1u << 20);
+    std::vector<std::map<int, uint64_t>> log;  // by transaction: whose purchases are how many now
+    std::map<int, uint64_t> now;
+    std::map<int, uint64_t> next;  // what the open transaction changes
+    std::map<int, uint64_t> under_way;
+    bool is_under_way = false;
+    EventTime at = kT;
+    for (int step = 0; step < 400; ++step) {
+      at = at + Hours(1);
+      switch (random() % 8) {
+        case 0:
+        case 1:
+        case 2: {
+          const int number = random() % 3 == 0 ? 7 : static_cast<int>(random() % 40);
+          world.Change(number, at);
+          next[number] = ++now[number];
+          break;
+        }
+        case 3:
+          if (!is_under_way) {
+            world.Produce();
+            under_way = std::exchange(next, {});
+            is_under_way = true;
+          }
+          break;
+        case 4:
+        case 5:
+          if (is_under_way) {
+            world.table.OnCommitted();
+            log.push_back(under_way);
+            is_under_way = false;
+          }
+          break;
+        case 6:
+          if (random() % 4 == 0) world.table.BeginSave(fmt::format("{}", log.size()));
+          if (random() % 4 == 0) (void)world.table.Trim();
+          break;
+        default:
+          if (!world.table.IsSaving()) break;
+          world.store.batches_max = random() % 4 == 0 ? 0 : SIZE_MAX;
+          (void)world.table.SaveSome();
+          world.store.batches_max = SIZE_MAX;
+      }
+      const std::string record = (*world.store.LocalMeta()).value_or("0");
+      std::map<int, uint64_t> replayed;
+      for (size_t i = std::stoul(record); i < log.size(); ++i) {
+        for (const auto& [number, count] : log[i]) replayed[number] = count;
+      }
+      std::map<int, uint64_t> committed;
+      for (const auto& transaction : log) {
+        for (const auto& [number, count] : transaction) committed[number] = count;
+      }
+      for (const auto& [number, count] : committed) {
+        const auto from_log = replayed.find(number);
+        const uint64_t stored = world.Stored(number);
+        REQUIRE((from_log != replayed.end() ? from_log->second : stored) == count);
+        REQUIRE(stored <= count);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -22,9 +22,7 @@ rules: [{id: quiet, detector: silence, measure: m, after: 10d, minimum: {days: 1
 
 std::string BytesOf(const OneCustomer& customer) {
   CustomerCodec codec(*customer.rules);
-  std::string bytes;
-  codec.Encode(customer.state, &bytes);
-  return bytes;
+  return std::string(codec.Encode(customer.state));
 }
 
 // A rule set whose only rule is a detector made by the test.
@@ -322,9 +320,7 @@ TEST_CASE("evaluator: after a change of the rules every rule is judged on what i
       "        {id: later, detector: silence, measure: m, after: 20d, minimum: {days: 1}}]\n");
   CustomerCodec old_codec(*before.rules);
   CustomerCodec new_codec(*after.rules);
-  std::string bytes;
-  old_codec.Encode(before.state, &bytes);
-  REQUIRE(new_codec.Decode(bytes, &after.state));
+  REQUIRE(new_codec.Decode(old_codec.Encode(before.state), &after.state));
   after.now = before.now;
   CHECK(after.state.Due() == kT + Days(100));  // nobody has looked yet: only the life cycle's
   after.evaluator.OnRulesChanged("c42", after.now, after.now, &after.state, &after.alerts);

@@ -193,6 +193,7 @@ TEST_CASE(
         case 8: {
           for (Customer* customer : table->uncommitted()) (void)table->Encode(customer);
           table->OnProduced();
+          table->OnCommitted();
           if (random() % 2 == 0) (void)table->Trim();
           if (random() % 4 == 0) {
             store->fail_writes = 1;
@@ -226,6 +227,7 @@ TEST_CASE("timers: a save that fails loses no deadline") {
       customer->state->rules[0].due = due;
       table.MarkChanged(customer);
       table.OnProduced();
+      table.OnCommitted();
     };
     set_due(late);
     REQUIRE(table.Save("1"));

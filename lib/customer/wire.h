@@ -1,0 +1,273 @@
+// Protobuf's wire format, as far as state.proto needs it: whatever these write, protobuf reads, and
+// the reverse. A customer is read and written with every event, so a field asks once whether there
+// is room for it, not with each byte, and no tree of objects lies between bytes and state.
+//
+// Source: https://protobuf.dev/programming-guides/encoding/
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <string_view>
+
+namespace heartbeatd::wire {
+
+static_assert(std::endian::native == std::endian::little, "fixed fields are copied as they are");
+
+enum class Type : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
+// What begins a field. Numbers stay below 16, so that it is one byte.
+constexpr uint32_t Key(uint32_t number, Type type) {
+  return number << 3 | static_cast<uint32_t>(type);
+}
+
+constexpr size_t kVarintBytesMax = 10;
+
+// The bytes are none that a writer writes.
+class Malformed : public std::runtime_error {
+ public:
+  Malformed() : std::runtime_error("malformed") {}
+};
+// The writer has been given too little room.
+class NoRoom : public std::runtime_error {
+ public:
+  NoRoom() : std::runtime_error("no room") {}
+};
+
+inline uint64_t ZigZag(int64_t value) {
+  return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
+}
+inline int64_t UnZigZag(uint64_t value) {
+  return static_cast<int64_t>(value >> 1 ^ (~(value & 1) + 1));
+}
+
+// The next varint; moves *at behind it.
+inline uint64_t TakeLongVarint(const char** at, const char* end) {
+  const char* from = *at;
+  uint64_t value = 0;
+  for (unsigned shift = 0; from != end && shift < 7 * kVarintBytesMax; shift += 7) {
+    const auto byte = static_cast<uint8_t>(*from++);
+    value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+    if (byte < 0x80) {
+      *at = from;
+      return value;
+    }
+  }
+  throw Malformed();
+}
+inline uint64_t TakeVarint(const char** at, const char* end) {
+  // Almost all of them: keys, lengths, counts, differences of days.
+  if (*at != end && static_cast<uint8_t>(**at) < 0x80) return static_cast<uint8_t>(*(*at)++);
+  return TakeLongVarint(at, end);
+}
+
+// Writes into memory of its caller's. Fields of the default value are left out, unless their method
+// says otherwise. Throws NoRoom.
+class Writer {
+ public:
+  Writer(char* begin, char* end) : begin_(begin), at_(begin), end_(end) {}
+
+  [[nodiscard]] std::string_view written() const {
+    return {begin_, static_cast<size_t>(at_ - begin_)};
+  }
+
+  void Uint(uint32_t number, uint64_t value) {
+    if (value != 0) AnyUint(number, value);
+  }
+  void Int(uint32_t number, int64_t value) { Uint(number, static_cast<uint64_t>(value)); }
+  void Sint(uint32_t number, int64_t value) { Uint(number, ZigZag(value)); }
+  void Bool(uint32_t number, bool value) { Uint(number, value ? 1 : 0); }
+  void Fixed64(uint32_t number, uint64_t value) {
+    if (value == 0) return;
+    Need(1 + sizeof value);
+    PutKey(number, Type::kFixed64);
+    Put(value);
+  }
+  void Double(uint32_t number, double value) { Fixed64(number, std::bit_cast<uint64_t>(value)); }
+  void Text(uint32_t number, std::string_view value) {
+    if (value.empty()) return;
+    Need(1 + kVarintBytesMax + value.size());
+    PutKey(number, Type::kBytes);
+    PutVarint(value.size());
+    at_ = std::copy(value.begin(), value.end(), at_);
+  }
+
+  // Also 0.
+  void AnySint(uint32_t number, int64_t value) { AnyUint(number, ZigZag(value)); }
+  // What `write(*this)` writes, as one field; also if it is nothing.
+  template <typename Write>
+  void Message(uint32_t number, const Write& write) {
+    Need(2);
+    PutKey(number, Type::kBytes);
+    const size_t length_at = static_cast<size_t>(at_ - begin_);
+    ++at_;
+    write(*this);
+    char* const body = begin_ + length_at + 1;
+    const auto length = static_cast<size_t>(at_ - body);
+    size_t more = 0;  // bytes of the length
+    for (size_t rest = length >> 7; rest != 0; rest >>= 7) ++more;
+    if (more > 0) {
+      Need(more);
+      std::memmove(body + more, body, length);
+    }
+    at_ = begin_ + length_at;
+    PutVarint(length);
+    at_ += length;
+  }
+
+  // Lists, one field each: `value(item)` of every item.
+  template <typename Items, typename Value>
+  void Uints(uint32_t number, const Items& items, const Value& value) {
+    Message(number, [&](Writer& /*this*/) {
+      Need(items.size() * kVarintBytesMax);
+      for (const auto& item : items) PutVarint(static_cast<uint64_t>(value(item)));
+    });
+  }
+  template <typename Items, typename Value>
+  void Sints(uint32_t number, const Items& items, const Value& value) {
+    Uints(number, items, [&](const auto& item) { return ZigZag(value(item)); });
+  }
+  // Elements of a list, within Message(): of fixed size, and as a varint.
+  template <typename T>
+  void Element(T value) {
+    Need(sizeof value);
+    Put(value);
+  }
+  void SintElement(int64_t value) {
+    Need(kVarintBytesMax);
+    PutVarint(ZigZag(value));
+  }
+
+ private:
+  void Need(size_t bytes) const {
+    if (static_cast<size_t>(end_ - at_) < bytes) throw NoRoom();
+  }
+  // Below: what was asked for.
+  void PutKey(uint32_t number, Type type) { *at_++ = static_cast<char>(Key(number, type)); }
+  void PutVarint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) *at_++ = static_cast<char>(value | 0x80);
+    *at_++ = static_cast<char>(value);
+  }
+  template <typename T>
+  void Put(T value) {
+    std::memcpy(at_, &value, sizeof value);
+    at_ += sizeof value;
+  }
+  void AnyUint(uint32_t number, uint64_t value) {
+    Need(1 + kVarintBytesMax);
+    PutKey(number, Type::kVarint);
+    PutVarint(value);
+  }
+
+  char* begin_;
+  char* at_;
+  char* end_;
+};
+
+// A packed list of varints. Throws Malformed.
+class Varints {
+ public:
+  Varints() = default;
+  explicit Varints(std::string_view bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
+
+  // Looks at all of them.
+  [[nodiscard]] size_t size() const {
+    return static_cast<size_t>(
+        std::count_if(at_, end_, [](char byte) { return static_cast<uint8_t>(byte) < 0x80; }));
+  }
+  [[nodiscard]] bool empty() const { return at_ == end_; }
+  uint64_t Next() { return TakeVarint(&at_, end_); }
+  uint32_t NextUint32() { return static_cast<uint32_t>(Next()); }
+  int64_t NextSint() { return UnZigZag(Next()); }
+  int32_t NextSint32() { return static_cast<int32_t>(UnZigZag(NextUint32())); }
+
+ private:
+  const char* at_ = nullptr;
+  const char* end_ = nullptr;
+};
+
+// A packed list of values of fixed size.
+template <typename T>
+class Fixeds {
+ public:
+  Fixeds() = default;
+  explicit Fixeds(std::string_view bytes) : bytes_(bytes) {
+    if (bytes.size() % sizeof(T) != 0) throw Malformed();
+  }
+
+  [[nodiscard]] size_t size() const { return bytes_.size() / sizeof(T); }
+  [[nodiscard]] bool empty() const { return bytes_.empty(); }
+  // Only if it is not empty.
+  T Next() {
+    T value;
+    std::memcpy(&value, bytes_.data(), sizeof value);
+    bytes_.remove_prefix(sizeof value);
+    return value;
+  }
+
+ private:
+  std::string_view bytes_;
+};
+
+// Reads a message field by field:
+//   while (from.Next()) switch (from.key()) { case Key(1, Type::kVarint): x = from.Uint(); ... }
+// A field that is not taken is skipped, as protobuf does. Throws Malformed.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
+
+  bool Next() {
+    if (at_ == end_) return false;
+    key_ = static_cast<uint32_t>(TakeVarint(&at_, end_));
+    if (key_ >> 3 == 0) throw Malformed();
+    switch (static_cast<Type>(key_ & 7)) {
+      case Type::kVarint:
+        number_ = TakeVarint(&at_, end_);
+        return true;
+      case Type::kFixed64:
+        TakeBytes(sizeof(uint64_t));
+        return true;
+      case Type::kBytes:
+        TakeBytes(TakeVarint(&at_, end_));
+        return true;
+      case Type::kFixed32:
+        TakeBytes(sizeof(uint32_t));
+        return true;
+    }
+    throw Malformed();
+  }
+  [[nodiscard]] uint32_t key() const { return key_; }
+
+  // The field's value; only the one of its type.
+  [[nodiscard]] uint64_t Uint() const { return number_; }
+  [[nodiscard]] uint32_t Uint32() const { return static_cast<uint32_t>(number_); }
+  [[nodiscard]] int64_t Int() const { return static_cast<int64_t>(number_); }
+  [[nodiscard]] int64_t Sint() const { return UnZigZag(number_); }
+  [[nodiscard]] int32_t Sint32() const { return static_cast<int32_t>(UnZigZag(Uint32())); }
+  [[nodiscard]] bool Bool() const { return number_ != 0; }
+  [[nodiscard]] uint64_t Fixed64() const {
+    uint64_t value = 0;
+    std::memcpy(&value, bytes_.data(), sizeof value);
+    return value;
+  }
+  [[nodiscard]] double Double() const { return std::bit_cast<double>(Fixed64()); }
+  [[nodiscard]] std::string_view Bytes() const { return bytes_; }
+  [[nodiscard]] Reader Message() const { return Reader(bytes_); }
+
+ private:
+  void TakeBytes(uint64_t size) {
+    if (static_cast<uint64_t>(end_ - at_) < size) throw Malformed();
+    bytes_ = {at_, size};
+    at_ += size;
+  }
+
+  const char* at_;
+  const char* end_;
+  uint32_t key_ = 0;
+  uint64_t number_ = 0;
+  std::string_view bytes_;
+};
+
+}  // namespace heartbeatd::wire
