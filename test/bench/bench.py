@@ -8,6 +8,9 @@ and `steady`, between the first committed progress seen and the last, which is w
 
 `--rules full` runs each round with two rules and then with each whole rule set of config/, and tells what that costs.
 `--peer` runs each round with a Kafka Streams program of the same job (peer/) after the daemon, and tells the ratios.
+
+`--growth`, `--timers`, `--memory` and `--scale-out` are measurements of their own, one at a time, without rounds; each says in its
+last line whether its aim is met. docs/benchmarks.md, "What can be measured", tells of all of them.
 """
 import argparse
 import json
@@ -15,7 +18,6 @@ import os
 import pathlib
 import shutil
 import statistics
-import string
 import sys
 import time
 
@@ -26,80 +28,35 @@ sys.path.insert(0, str(ROOT / "test" / "broker"))
 import broker  # noqa: E402  (the shared modules lie in test/broker)
 import daemon  # noqa: E402
 import extras  # noqa: E402
+import growth  # noqa: E402
 import jars  # noqa: E402
 import kit  # noqa: E402
+import memory  # noqa: E402
 import peer  # noqa: E402
-import quick  # noqa: E402
 import processes  # noqa: E402
+import programs  # noqa: E402
+import quick  # noqa: E402
+import scaling  # noqa: E402
+import timers  # noqa: E402
+from programs import FOLDER, PEER, RULE_SETS, TOPIC, BenchError  # noqa: E402
 
-FOLDER = ROOT / "build" / "bench"
-TOPIC = "bench-events"
 RATIO_MIN = 1 / 16  # what the project promises, with two rules
 FULL_MIN = 0.75  # with a whole rule set: of the rate with two rules
-RULE_SETS = {"two": HERE / "two.yaml", "e-commerce": ROOT / "config" / "e-commerce.yaml", "saas": ROOT / "config" / "saas.yaml"}
-PEER = "kafka-streams"
 PEER_MIN = 4.0  # times its rate, with two rules: what the project promises
 LOOK_MS = 50
-
-
-class BenchError(Exception):
-    """The round cannot be finished; the message says why."""
-
-
-def write_configuration(folder, brokers, workers, topic=TOPIC):
-    http = f"127.0.0.1:{processes.free_port()}"
-    app = folder.name
-    text = string.Template((HERE / "bench.yaml").read_text()).substitute(
-        APP=app, WORKERS=workers, BROKERS=brokers, TOPIC=topic, STATE=folder / "state", HTTP=http)
-    path = folder / "bench.yaml"
-    path.write_text(text)
-    return path, http, app
+DEFAULTS = {"events": 2_000_000, "customers": 200_000, "partitions": 4, "workers": 2 * os.cpu_count()}
+OWN_RUNS = {"growth": growth, "timers": timers, "memory": memory, "scale_out": scaling}  # by the option's name
 
 
 def discard(tool):
     return json.loads(tool.run("discard", TOPIC, seconds=600))["events_per_second"]
 
 
-class Heartbeatd:
-    """One round of the daemon with these rules; `more`: configurations on top of them."""
-
-    def __init__(self, folder, server, options, rules, topic=TOPIC, more=()):
-        configuration, http, self.app = write_configuration(folder, server.address, options.workers, topic)
-        self.changelog = f"{self.app}-changelog"
-        self.state = folder / "state"
-        self.process = daemon.Daemon([RULE_SETS[rules], *more, configuration], http, folder / "heartbeatd.log")
-
-    def start(self):
-        self.process.start(wait_ready=False)
-
-    def more_figures(self):
-        metrics = self.process.metrics()
-        return {"alerts": metrics.total("heartbeatd_alerts_total"),
-                "commit_p50": metrics.quantile("heartbeatd_commit_duration_seconds", 0.5),
-                "commit_p99": metrics.quantile("heartbeatd_commit_duration_seconds", 0.99)}
-
-
-class KafkaStreams:
-    """One round of the program of peer/. It has workers as threads."""
-
-    def __init__(self, folder, server, options, _rules):
-        self.app = folder.name
-        self.changelog = f"{self.app}-customers-changelog"
-        self.process = peer.Peer(server.address, (TOPIC, "bench-alerts"), self.app, folder / "state", options.peer_threads,
-                                 folder / "peer.log")
-
-    def start(self):
-        self.process.start()
-
-    def more_figures(self):
-        return {"alerts": None, "commit_p50": None, "commit_p99": None}
-
-
 def process(tool, server, options, rules, number):
     """One program, from nothing to everything consumed. Returns its figures."""
-    folder = FOLDER / f"bench-{int(time.time())}-{rules}-{number}"  # also the app: names the group and the changelog
-    folder.mkdir()
-    program = (KafkaStreams if rules == PEER else Heartbeatd)(folder, server, options, rules)
+    folder = programs.new_folder(f"{rules}-{number}")
+    make = programs.KafkaStreams if rules == PEER else programs.Heartbeatd
+    program = make(folder, server, options, RULE_SETS.get(rules))
     broker_cpu = processes.cpu_seconds(server.pid)
     started = time.time()
     program.start()
@@ -110,7 +67,7 @@ def process(tool, server, options, rules, number):
             looks.append(json.loads(line))
             if running.exit_code() is not None:
                 lines.kill()
-                raise BenchError(f"{rules} ended with {running.exit_code()}; the end of its log:\n{processes.tail(running.log)}")
+                programs.check_runs(program)
     if lines.returncode:
         raise BenchError(f"{rules}: not consumed within {options.seconds_max} s; the end of its log:\n{processes.tail(running.log)}")
     result = {
@@ -124,8 +81,8 @@ def process(tool, server, options, rules, number):
         **program.more_figures(),
     }
     running.stop()
-    result["stored"] = sum(file.stat().st_size for file in (folder / "state").rglob("*") if file.is_file()) / options.customers
-    shutil.rmtree(folder / "state", ignore_errors=True)
+    result["stored"] = programs.stored_bytes(program) / options.customers
+    shutil.rmtree(program.state, ignore_errors=True)
     return result
 
 
@@ -146,6 +103,10 @@ def steady_rate(looks):
 
 def milliseconds(seconds):
     return "-" if seconds is None else f"{1000 * seconds:.0f} ms"
+
+
+def amplification(factor):
+    return "-" if factor is None else f"{factor:.2f}  (most is still in memory after a short run)"
 
 
 def print_round(number, discarded, rates):
@@ -172,6 +133,7 @@ def print_table(options, rules, discarded, results):
         (f"peak memory of {who}", f"{middle('rss') / 2**20:,.0f} MiB"),
         ("changelog, as the broker stores it", f"{middle('changelog'):.0f} bytes/event"),
         ("written to the local disk", f"{middle('written'):.0f} bytes/event"),
+        ("write amplification of the store", amplification(middle("amplification"))),
         ("local store at the end", f"{middle('stored'):.0f} bytes/customer"),
         ("commit latency", f"p50 {milliseconds(middle('commit_p50'))}, p99 {milliseconds(middle('commit_p99'))}"),
         ("alerts", "-" if middle("alerts") is None else f"{middle('alerts'):,.0f}"),
@@ -210,40 +172,72 @@ def print_peer(results):
 
 def parse_options():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=2_000_000)
-    parser.add_argument("--customers", type=int, default=200_000)
-    parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--workers", type=int, default=2 * os.cpu_count(), help="default: two for each core, as heartbeatd")
+    parser.add_argument("--events", type=int, help="default: 2,000,000")
+    parser.add_argument("--customers", type=int, help="default: 200,000")
+    parser.add_argument("--partitions", type=int, help="default: 4")
+    parser.add_argument("--workers", type=int, help="default: two for each core, as heartbeatd")
     parser.add_argument("--rules", choices=[*RULE_SETS, "full"], default="two", help="full: all of them, and their ratios")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--latency", action="store_true", help="also from event to alert, at half of the rate with two rules")
+    parser.add_argument("--latency", action="store_true", help="also from event to alert")
+    parser.add_argument("--latency-rate", type=float, help="events per second meanwhile; default: half of the steady rate")
     parser.add_argument("--recovery", action="store_true", help="also restarts after SIGKILL with 1,000,000 customers")
-    parser.add_argument("--quick", action="store_true", help="only figures that do not depend on the machine, against quick.json")
+    group = parser.add_argument_group("measurements of their own, with other defaults for the sizes above")
+    alone = group.add_mutually_exclusive_group()
+    alone.add_argument("--growth", action="store_true", help="what an event costs with few customers and with many")
+    alone.add_argument("--timers", action="store_true", help="how late alerts are when a million timers fall due within a minute")
+    alone.add_argument("--memory", action="store_true", help="5,000,000 customers in 100 partitions within 512 MiB")
+    alone.add_argument("--scale-out", action="store_true", help="one, two and four processes, and some that come and go")
+    alone.add_argument("--quick", action="store_true", help="only figures that do not depend on the machine, against quick.json")
     parser.add_argument("--pin", action="store_true", help="with --quick: write quick.json anew")
     parser.add_argument("--peer", action="store_true", help="beside Kafka Streams with two rules")
     parser.add_argument("--peer-threads", type=int, default=2 * os.cpu_count(), help="its stream threads (default: as workers)")
+    parser.add_argument("--sizes", type=numbers, default=growth.SIZES, help="with --growth: numbers of customers, as 1000,10000")
+    parser.add_argument("--each", type=int, default=growth.EACH, help="with --growth: measured events of each customer, on average")
+    parser.add_argument("--into", default=ROOT / "docs", help="with --growth: where its data and chart go (default: docs)")
+    parser.add_argument("--lead", type=int, help="with --timers: seconds until the first is due, by when all must be consumed")
     parser.add_argument("--seconds-max", type=int, default=300, help="for one round of the daemon")
     options = parser.parse_args()
     if (options.latency or options.peer) and options.rules not in ("two", "full"):
         parser.error("--latency and --peer need --rules two or full")
+    own = own_run(options)
+    for name, value in ({"workers": DEFAULTS["workers"], **own.DEFAULTS} if own else DEFAULTS).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     return options
 
 
+def numbers(text):
+    return [int(number) for number in text.split(",")]
+
+
+def own_run(options):
+    """The module of the measurement that runs instead of the rounds; None: the rounds."""
+    return next((module for name, module in OWN_RUNS.items() if getattr(options, name)), None)
+
+
 def measure_more(tool, server, options, results):
+    """What is asked for beside the rounds. Returns whether its aims are met."""
+    right = True
+
     def starter(name, more):
         def start(topic):
-            folder = FOLDER / f"bench-{int(time.time())}-{name}"
-            folder.mkdir()
-            program = Heartbeatd(folder, server, options, "two", topic, more)
+            program = programs.Heartbeatd(programs.new_folder(name), server, options, RULE_SETS["two"], topic, more)
             program.start()
             return program
         return start
 
     if options.latency:
-        rate = statistics.median(result["steady"] for result in results["two"]) / 2
-        extras.latency(tool, starter("latency", [HERE / "latency.yaml"]), rate, options)
+        rate = options.latency_rate or statistics.median(result["steady"] for result in results["two"]) / 2
+        right = extras.latency(tool, starter("latency", [HERE / "latency.yaml"]), rate, options)
     if options.recovery:
-        extras.recovery(tool, starter("recovery", []), options)
+        right = extras.recovery(tool, starter("recovery", []), options) and right
+    return right
+
+
+def run_alone(module, options):
+    print(f"==> Kafka {jars.version()} starts", flush=True)
+    with broker.Broker(FOLDER / "broker", profile="bench") as server:
+        return 0 if module.run(kit.Kit(server.address), server, options) else 1
 
 
 def run(options):
@@ -251,13 +245,15 @@ def run(options):
         return quick.main(kit.Kit("127.0.0.1:1"), RULE_SETS, options.pin)
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
+    if own_run(options):
+        return run_alone(own_run(options), options)
     if options.peer:
         print("==> The Kafka Streams program is built", flush=True)
         peer.build()
     print(f"==> Kafka {jars.version()} starts; {options.events:,} events are written once", flush=True)
     with broker.Broker(FOLDER / "broker", profile="bench") as server:
         tool = kit.Kit(server.address)
-        tool.create_topics(TOPIC, "bench-alerts", partitions=options.partitions)
+        tool.create_topics(TOPIC, programs.ALERTS, partitions=options.partitions)
         load = json.loads(tool.run("generate", TOPIC, "--events", options.events, "--customers", options.customers, seconds=600))
         print(f"    {load['bytes_per_event']} bytes an event, written in {load['seconds']:.1f} s", flush=True)
         discard(tool)  # warms the page cache and the broker's compiler for both
@@ -270,8 +266,8 @@ def run(options):
                 done.append(process(tool, server, options, rules, number))
             print_round(number, discarded[-1], {rules: done[-1]["steady"] for rules, done in results.items()})
         ratios = {rules: print_table(options, rules, discarded, done) for rules, done in results.items()}
-        measure_more(tool, server, options, results)
-    right = ratios.get("two", 1) >= RATIO_MIN
+        right = measure_more(tool, server, options, results)
+    right = ratios.get("two", 1) >= RATIO_MIN and right
     print()
     if options.rules == "full":
         right = print_costs(results) >= FULL_MIN and right

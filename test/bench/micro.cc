@@ -4,7 +4,6 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -120,12 +119,10 @@ void ApplyAndEvaluate(benchmark::State& run) {
 
 void EncodeState(benchmark::State& run) {
   World world(run.range(0));
-  std::string bytes;
   size_t i = 0;
   size_t all = 0;
   for (auto _ : run) {
-    world.codec.Encode(world.states[i], &bytes);
-    all += bytes.size();
+    all += world.codec.Encode(world.states[i]).size();
     i = (i + 1) % world.states.size();
   }
   run.SetItemsProcessed(run.iterations());
@@ -134,8 +131,8 @@ void EncodeState(benchmark::State& run) {
 
 void DecodeState(benchmark::State& run) {
   World world(run.range(0));
-  std::vector<std::string> encoded(world.states.size());
-  for (size_t i = 0; i < encoded.size(); ++i) world.codec.Encode(world.states[i], &encoded[i]);
+  std::vector<std::string> encoded;
+  for (const CustomerState& state : world.states) encoded.emplace_back(world.codec.Encode(state));
   CustomerState state;
   size_t i = 0;
   for (auto _ : run) {
@@ -153,13 +150,11 @@ void Timers(benchmark::State& run) {
   for (int64_t i = 0; i < run.range(0); ++i)
     index.Add(
         {EventTime(static_cast<int64_t>(random() % 1'000'000'000)), fmt::format("c{:07}", i)});
-  int64_t now = 0;
   for (auto _ : run) {
     const auto first = index.First(EventTime::Never());
     Timer timer = **first;
     index.Remove(timer);
-    now = timer.due.ms();
-    timer.due = EventTime(now + static_cast<int64_t>(random() % 1'000'000'000));
+    timer.due = timer.due + Duration(static_cast<int64_t>(random() % 1'000'000'000));
     index.Add(std::move(timer));
   }
   run.SetItemsProcessed(run.iterations());

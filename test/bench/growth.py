@@ -1,0 +1,88 @@
+"""./dev bench --growth: what an event costs with few customers and with many, when all come equally often.
+
+For each size every customer is made known by one event first, and the program consumes them all; then comes the measured stretch,
+in which each has EACH more on average, at random. It is as long in event time for all sizes, and so is what a customer lives
+through in it: what differs is how many there are. The memory budget is the default.
+
+The data goes to growth.json and a chart of it to growth.svg.
+"""
+import datetime
+import json
+import pathlib
+import shutil
+
+import chart
+import programs
+import stretch
+
+DEFAULTS = {"partitions": 4}
+SIZES = (100_000, 1_000_000, 10_000_000)
+EACH = 3
+DAYS = 90  # of event time, in the measured stretch
+COST_MAX = 2.0  # the CPU of an event with the most customers, of that with the fewest
+
+
+def measure(tool, server, options, customers):
+    """The row of one size."""
+    topic = f"{programs.TOPIC}-{customers}"
+    tool.create_topics(topic, partitions=options.partitions)
+    program = programs.Heartbeatd(programs.new_folder(f"growth-{customers}"), server, options, programs.RULE_SETS["two"], topic)
+    found = stretch.live(tool, server, options, topic, program, customers, customers * options.each, DAYS)
+    shutil.rmtree(program.state, ignore_errors=True)
+    tool.delete_topics(topic, program.changelog)
+    return {"customers": customers, "events": found.steady.events, "events_per_second": round(found.steady.rate),
+            "cpu_us_per_event": round(found.steady.cpu_us, 2), "broker_cpu_us_per_event": round(found.steady.broker_us, 2),
+            "timers_per_event": round(found.timers, 3), "peak_rss_mib": round(found.peak_rss / 2**20),
+            "store_bytes_per_customer": round(found.stored),
+            "write_amplification": None if found.amplification is None else round(found.amplification, 2),
+            "first_events_per_second": round(found.known.rate), "first_cpu_us_per_event": round(found.known.cpu_us, 2)}
+
+
+def print_row(row):
+    print(f"  {row['customers']:,} customers: {row['events_per_second']:,} events/s, CPU {row['cpu_us_per_event']:.2f} us/event "
+          f"(broker {row['broker_cpu_us_per_event']:.2f}), {row['timers_per_event']:.3f} timers/event, peak memory "
+          f"{row['peak_rss_mib']} MiB, local store {row['store_bytes_per_customer']} bytes/customer, write amplification "
+          f"{row['write_amplification'] or '-'}; while they became known {row['first_events_per_second']:,} events/s, "
+          f"{row['first_cpu_us_per_event']:.2f} us (start included)",
+          flush=True)
+
+
+def draw(rows, path):
+    def points(key):
+        return [(row["customers"], row[key]) for row in rows]
+
+    smallest = rows[0]["cpu_us_per_event"]
+    chart.write(path, "customers", [
+        chart.Panel("events/s", points("events_per_second")),
+        chart.Panel("CPU us/event", points("cpu_us_per_event"), (COST_MAX * smallest, f"{COST_MAX:.0f} times the smallest size's")),
+        chart.Panel("peak memory, MiB", points("peak_rss_mib")),
+        chart.Panel("local store, bytes/customer", points("store_bytes_per_customer"))])
+
+
+def save(options, rows):
+    """Both files. Returns their folder."""
+    folder = pathlib.Path(options.into)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = {"date": datetime.date.today().isoformat(), "rules": "two", "partitions": options.partitions, "workers": options.workers,
+           "events_each": options.each, "days": DAYS, "sizes": rows}
+    (folder / "growth.json").write_text(json.dumps(run, indent=2) + "\n")
+    draw(rows, folder / "growth.svg")
+    return folder
+
+
+def run(tool, server, options):
+    """Returns whether the aim is met."""
+    print(f"growth: {options.each} events of each customer in the measured stretch, {options.partitions} partitions, "
+          f"{options.workers} threads", flush=True)
+    stretch.warm(tool)
+    rows = []
+    for customers in sorted(options.sizes):
+        rows.append(measure(tool, server, options, customers))
+        print_row(rows[-1])
+    folder = save(options, rows)
+    print(f"  data and chart: {folder / 'growth.json'}, {folder / 'growth.svg'}")
+    growth = rows[-1]["cpu_us_per_event"] / rows[0]["cpu_us_per_event"]
+    met = growth <= COST_MAX
+    print(f"growth: an event costs {growth:.2f} times as much CPU with {rows[-1]['customers']:,} customers as with "
+          f"{rows[0]['customers']:,}; the aim is at most {COST_MAX:.0f}: {'met' if met else 'NOT met'}")
+    return met
