@@ -126,6 +126,12 @@ MeasureFields ReadFields(Reader from) {
   return to;
 }
 
+// Detectors compute with these: what no event can have led to must not reach them.
+bool TimesAreSound(const MeasureState& state) {
+  return state.count == 0 || (kEventTimeMin <= state.first && state.first <= state.last &&
+                              state.last <= kEventTimeMax);
+}
+
 // Fills the state's buckets, which keep their memory. False if the lists do not fit each other.
 bool ReadBuckets(MeasureFields* from) {
   const size_t n = from->indexes.size();
@@ -530,7 +536,7 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
         MeasureFields fields = ReadFields(from.Message());
         if (MeasureState* part = PartOf(rules.measures, fields.key, &state->measures)) {
           fields.state.buckets.swap(part->buckets);
-          ok = ReadBuckets(&fields) && ok;
+          ok = ReadBuckets(&fields) && TimesAreSound(fields.state) && ok;
           *part = std::move(fields.state);
         }
         break;

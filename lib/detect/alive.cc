@@ -43,7 +43,9 @@ struct Alive {
     const double t_ms = model.FallsTo(HistoryAt(state, state.last), below) * Ms(unit);
     constexpr double kNever = 1e15;  // beyond all calendars: compare before converting
     if (!(t_ms < kNever)) return EventTime::Never();
-    const EventTime due = state.first + Duration(static_cast<int64_t>(std::ceil(t_ms)));
+    // Below zero, by any amount: it had fallen before the first purchase.
+    const auto after_ms = static_cast<int64_t>(std::ceil(std::max(t_ms, 0.0)));
+    const EventTime due = state.first + Duration(after_ms);
     return std::max(due, state.last + Duration(1));
   }
 

@@ -178,6 +178,17 @@ TEST_CASE("alive: fires when P(alive) has fallen so far, and ends with a purchas
   CHECK(customer.state.rules[0].due > customer.now);
 }
 
+TEST_CASE("alive: fallen so far before all time: gone with the purchase itself") {
+  // As far as the configuration goes: (alpha + t_x) odds^(1/(r + x)) - alpha is about -alpha.
+  OneCustomer customer(
+      "measures: {m: {type: purchase}}\nrules:\n  - {id: r, detector: alive, measure: m, below: "
+      "0.99, bg_nbd: {r: 0.01, alpha: 1e9, a: 1e9, b: 0.001, unit: 3650d}}\n");
+  for (const int day : {0, 1}) customer.Purchase(kCdnowDay0 + Days(day));
+  CHECK(customer.state.rules[0].due == kCdnowDay0 + Days(1) + Ms(1));
+  customer.AdvanceTo(kCdnowDay0 + Days(2));
+  CHECK(customer.Take().size() == 1);
+}
+
 TEST_CASE("alive: one-time buyers tell nothing, nor do those below minimum.repeats") {
   OneCustomer one(RuleText("below: 0.9"));
   one.Purchase(kCdnowDay0);

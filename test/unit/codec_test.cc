@@ -109,10 +109,15 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
     standing.tier = static_cast<ValueTier>(random() % kValueTierCount);
     standing.due = random() % 2 == 0 ? moment() : standing.due;
   }
+  const auto event_time = [&] {
+    return kEventTimeMin + Ms(static_cast<int64_t>(random() %
+                              static_cast<uint64_t>((kEventTimeMax - kEventTimeMin).count())));
+  };
   for (MeasureState& measure : state.measures) {
     if (random() % 4 == 0) continue;
-    measure.first = EventTime(number());
-    measure.last = EventTime(number());
+    const auto [first, last] = std::minmax({event_time(), event_time()});
+    measure.first = first;
+    measure.last = last;
     measure.count = 1 + (random() >> (random() % 64));
     measure.sum_micros = number();
     measure.cadence = {.days = static_cast<uint32_t>(random()),
@@ -363,6 +368,38 @@ TEST_CASE("codec: damaged bytes are refused or read as some customer, never wors
     (void)codec.Decode(noise, &state);
     (void)DecodeMeta(noise);
     (void)DecodeLocalMeta(noise);
+  }
+}
+
+TEST_CASE("codec: a measure whose times no event can have led to is refused") {
+  const auto rules = RulesOf(kRules);
+  CustomerCodec codec(*rules);
+  const struct {
+    const char* name;
+    EventTime first;
+    EventTime last;
+    uint64_t count;
+    bool readable;
+  } rows[] = {
+      {"one moment", At("2026-01-01"), At("2026-01-01"), 1, true},
+      {"all of time", kEventTimeMin, kEventTimeMax, 2, true},
+      {"last before first", At("2026-01-02"), At("2026-01-01"), 2, false},
+      {"too early", kEventTimeMin - Ms(1), kEventTimeMin, 2, false},
+      {"too late", kEventTimeMax, kEventTimeMax + Ms(1), 2, false},
+      {"times without an event mean nothing", At("2026-01-02"), EventTime(0), 0, true},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.name);
+    CustomerState state = Evaluator(*rules).NewState();
+    MeasureState& measure = state.measures[0];
+    measure.first = row.first;
+    measure.last = row.last;
+    measure.count = row.count;
+    measure.sum_micros = 1;
+    CustomerState back;
+    const Status read = codec.Decode(Encoded(codec, state), &back);
+    REQUIRE(read.has_value() == row.readable);
+    if (!read) CHECK(read.error().code == ExitCode::kBroken);
   }
 }
 
