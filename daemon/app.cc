@@ -44,6 +44,8 @@ struct MemoryPlan {
   // librdkafka counts keys and values only; with short messages its own records weigh twice as
   // much.
   static constexpr size_t kPerQueuedByte = 3;
+  // Of input and output queues together: more does not make a worker faster.
+  static constexpr size_t kQueuesMax = 24u << 20;
   // What a changed customer or an alert takes in a transaction, with room to spare.
   static constexpr size_t kPerUnit = 512;
 
@@ -60,9 +62,10 @@ struct MemoryPlan {
     const size_t usable = std::max(budget / 3, (budget - std::min(budget, kProgram)) / 5 * 4);
     block_cache = usable / 6;
     memtables = block_cache / 2;
-    input_queue = usable / 8 / kPerQueuedByte / workers;
-    output_queue = usable / 8 / kPerQueuedByte / workers;
-    customers = (usable - block_cache - usable / 4) / workers;
+    const size_t queues = std::min(usable / 4 / workers, kQueuesMax);
+    input_queue = queues / 2 / kPerQueuedByte;
+    output_queue = queues / 2 / kPerQueuedByte;
+    customers = (usable - block_cache) / workers - queues;
     restore = customers / 4 * 3;  // no customer is in memory then
     commit_events_max = std::max<size_t>(1000, output_queue / kPerUnit);
   }

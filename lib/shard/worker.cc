@@ -27,6 +27,8 @@ constexpr int kSaveShare = 20;  // write-behinds may take this part of a worker'
 // A pass that has written so much is made to survive a killed process at once, instead of when it
 // is next time for it: whoever starts then has less to read again.
 constexpr uint64_t kFlushBytesMin = 4u << 20;
+// SIGTERM is waited for; what is not written by then the next start reads from the changelog.
+constexpr Duration kStopSaveMax = std::chrono::seconds(10);
 constexpr size_t kChangeBytes =
     300;  // of a customer's record on average, for the size of a transaction
 
@@ -68,12 +70,19 @@ Status Worker::Stop() {
   if (phase_ != Phase::kRunning) return {};
   if (Status committed = CommitAndWait(); !committed) return committed;
   if (phase_ != Phase::kRunning) return {};
+  const Duration until = parts_.clock.Monotonic() + kStopSaveMax;
+  size_t unsaved = 0;
   for (const auto& [partition, shard] : shards_) {
     if (!shard->IsSettled()) continue;
-    if (Status saved = SaveShard(shard.get()); !saved) spdlog::warn("{}", saved.error().message);
+    if (Status saved = SaveShard(shard.get(), until); !saved)
+      spdlog::warn("{}", saved.error().message);
+    unsaved += shard->customers().unsaved();
     if (Status flushed = FlushShard(shard.get()); !flushed)
       spdlog::warn("{}", flushed.error().message);
   }
+  if (unsaved > 0)
+    spdlog::warn("{}: {} customers are not in the local store yet; the next start reads them from the changelog", options_.name,
+                 unsaved);
   Report();
   return {};
 }
@@ -362,7 +371,7 @@ Status Worker::StartCommit() {
   const size_t units = std::exchange(units_, 0);
   if (changed.empty() || !parts_.input.IsMember()) return {};
   for (Shard* shard : changed) {
-    if (HB_MUTANT("store-before-commit")) (void)SaveShard(shard);
+    if (HB_MUTANT("store-before-commit")) (void)SaveShard(shard, Duration::max());
   }
   commit_ = Describe(changed);
   commit_.units = units;
@@ -588,18 +597,20 @@ bool Worker::IsCrowded(const Shard* shard) const {
   return std::find(crowded_.begin(), crowded_.end(), shard) != crowded_.end();
 }
 
-// Everything at once: the shard is settled.
-Status Worker::SaveShard(Shard* shard) {
+Status Worker::SaveShard(Shard* shard, Duration until) {
   if (saving_ == shard) saving_ = nullptr;  // its pass becomes part of this one
   const Duration began = parts_.clock.Monotonic();
   const size_t customers = shard->customers().unsaved();
   const uint64_t bytes = shard->customers().saved_bytes();
-  Status saved = shard->Save(positions_[shard->options().partition], parts_.clock.Now(),
-                             options_.restore.cluster_id);
-  if (saved)
-    parts_.metrics.OnSave(parts_.clock.Monotonic() - began, customers,
-                          shard->customers().saved_bytes() - bytes);
-  return saved;
+  shard->BeginSave(positions_[shard->options().partition], parts_.clock.Now(),
+                   options_.restore.cluster_id);
+  while (shard->IsSaving()) {
+    if (parts_.clock.Monotonic() >= until) return {};
+    if (Status saved = shard->SaveSome(); !saved) return saved;
+  }
+  parts_.metrics.OnSave(parts_.clock.Monotonic() - began, customers,
+                        shard->customers().saved_bytes() - bytes);
+  return {};
 }
 
 Status Worker::FlushShard(Shard* shard) {

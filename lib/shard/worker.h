@@ -69,7 +69,8 @@ class Worker {
   // with its code.
   Status Step(Duration wait);
 
-  // Commits what is done and writes it behind; for SIGTERM. Takes no new messages.
+  // Commits what is done and writes it behind, as far as ten seconds allow; for SIGTERM. Takes no
+  // new messages.
   Status Stop();
 
   [[nodiscard]] Phase phase() const { return phase_; }
@@ -127,7 +128,8 @@ class Worker {
   // 5. Write behind.
   Status WriteBehind();
   Status SaveSome(Duration now);
-  Status SaveShard(Shard* shard);
+  // A pass as a whole, of a settled shard; `until` (monotonic) ends it before its end.
+  Status SaveShard(Shard* shard, Duration until);
   Status FlushShard(Shard* shard);
   // What the local store's failure means for the process. `partition` of the shard.
   Status OnStoreFailed(int32_t partition, const Error& error);

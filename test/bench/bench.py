@@ -193,6 +193,8 @@ def parse_options():
     parser.add_argument("--peer-threads", type=int, default=2 * os.cpu_count(), help="its stream threads (default: as workers)")
     parser.add_argument("--sizes", type=numbers, default=growth.SIZES, help="with --growth: numbers of customers, as 1000,10000")
     parser.add_argument("--each", type=int, default=growth.EACH, help="with --growth: measured events of each customer, on average")
+    parser.add_argument("--memory-each", type=int, default=growth.MEMORY_EACH,
+                        help="with --growth: bytes of the memory budget for each customer, the default budget at least")
     parser.add_argument("--into", default=ROOT / "docs", help="with --growth: where its data and chart go (default: docs)")
     parser.add_argument("--lead", type=int, help="with --timers: seconds until the first is due, by when all must be consumed")
     parser.add_argument("--seconds-max", type=int, default=300, help="for one round of the daemon")

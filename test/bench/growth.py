@@ -2,7 +2,8 @@
 
 For each size every customer is made known by one event first, and the program consumes them all; then comes the measured stretch,
 in which each has EACH more on average, at random. It is as long in event time for all sizes, and so is what a customer lives
-through in it: what differs is how many there are. The memory budget is the default.
+through in it: what differs is how many there are, and the memory budget: --memory-each bytes of it for each customer, the default
+budget at least. As much as the default of --memory-each keeps everybody in memory; 0 is the default budget for all sizes.
 
 The data goes to growth.json and a chart of it to growth.svg.
 """
@@ -19,18 +20,26 @@ DEFAULTS = {"partitions": 4}
 SIZES = (100_000, 1_000_000, 10_000_000)
 EACH = 3
 DAYS = 90  # of event time, in the measured stretch
+MEMORY_EACH = 1200  # bytes of the budget for each customer
+BUDGET_MIB = 512  # the default
 COST_MAX = 2.0  # the CPU of an event with the most customers, of that with the fewest
+
+
+def budget_mib(options, customers):
+    return max(BUDGET_MIB, -(-options.memory_each * customers // 2**20))
 
 
 def measure(tool, server, options, customers):
     """The row of one size."""
+    budget = budget_mib(options, customers)
     topic = f"{programs.TOPIC}-{customers}"
     tool.create_topics(topic, partitions=options.partitions)
-    program = programs.Heartbeatd(programs.new_folder(f"growth-{customers}"), server, options, programs.RULE_SETS["two"], topic)
+    program = programs.Heartbeatd(programs.new_folder(f"growth-{customers}"), server, options, programs.RULE_SETS["two"], topic,
+                                  over=f"memory: {budget}MiB\n")
     found = stretch.live(tool, server, options, topic, program, customers, customers * options.each, DAYS)
     shutil.rmtree(program.state, ignore_errors=True)
     tool.delete_topics(topic, program.changelog)
-    return {"customers": customers, "events": found.steady.events, "events_per_second": round(found.steady.rate),
+    return {"customers": customers, "memory_mib": budget, "events": found.steady.events, "events_per_second": round(found.steady.rate),
             "cpu_us_per_event": round(found.steady.cpu_us, 2), "broker_cpu_us_per_event": round(found.steady.broker_us, 2),
             "timers_per_event": round(found.timers, 3), "peak_rss_mib": round(found.peak_rss / 2**20),
             "store_bytes_per_customer": round(found.stored),
@@ -39,8 +48,8 @@ def measure(tool, server, options, customers):
 
 
 def print_row(row):
-    print(f"  {row['customers']:,} customers: {row['events_per_second']:,} events/s, CPU {row['cpu_us_per_event']:.2f} us/event "
-          f"(broker {row['broker_cpu_us_per_event']:.2f}), {row['timers_per_event']:.3f} timers/event, peak memory "
+    print(f"  {row['customers']:,} customers, {row['memory_mib']:,} MiB: {row['events_per_second']:,} events/s, CPU "
+          f"{row['cpu_us_per_event']:.2f} us/event (broker {row['broker_cpu_us_per_event']:.2f}), {row['timers_per_event']:.3f} timers/event, peak memory "
           f"{row['peak_rss_mib']} MiB, local store {row['store_bytes_per_customer']} bytes/customer, write amplification "
           f"{row['write_amplification'] or '-'}; while they became known {row['first_events_per_second']:,} events/s, "
           f"{row['first_cpu_us_per_event']:.2f} us (start included)",

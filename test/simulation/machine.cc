@@ -9,6 +9,7 @@ namespace {
 
 constexpr Duration kPollWait = std::chrono::milliseconds(20);
 constexpr Duration kSecond = std::chrono::seconds(1);
+constexpr Duration kSlowWrite = std::chrono::seconds(4);
 
 }  // namespace
 
@@ -91,7 +92,9 @@ void World::Machine::Step() {
 }
 
 void World::Machine::Stop() {
+  slow_ = !world_.healing_ && world_.random_.OneIn(3);
   Do([](Worker* worker) { return worker->Stop(); });
+  slow_ = false;
   if (!Runs()) return;
   spdlog::info("{} stops", name_);
   dead_ = true;  // a store that is closed in good order loses nothing
@@ -115,6 +118,7 @@ void World::Machine::Pass(std::string_view place) {
   World& world = world_;
   ++world.tally_.calls;
   world.Advance(Duration(world.random_.Between(0, 2)));
+  if (slow_ && place == "store.write") world.Advance(kSlowWrite);
   if (world.healing_) return;
   if (world.random_.OneIn(world.temper_.kill)) {
     spdlog::info("{} is killed at {}", name_, place);

@@ -47,6 +47,7 @@ class World::Machine final : public Surroundings {
   std::shared_ptr<Process> process_;
   bool busy_ = false;
   bool frozen_ = false;
+  bool slow_ = false;  // its disk: so that a stop has no time for everything
   bool dead_ = false;
 };
 
