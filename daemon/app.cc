@@ -109,6 +109,7 @@ class WorkerThread {
     }
     ready_ = false;
     if (status) status = worker_.Stop();
+    worker_.Abandon();
     if (!status) on_error(status.error());
   }
 

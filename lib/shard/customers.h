@@ -105,6 +105,10 @@ class CustomerTable {
   // False: too many are not saved yet, so that only Save() helps.
   bool Trim();
 
+  // For the end of the process: the customers are gone from here, and their memory is never given
+  // back. That of millions, piece by piece, takes longer than anybody waits for a stop.
+  void Abandon();
+
   // Customers who are not saved; how many of them belong to the pass under way.
   [[nodiscard]] size_t unsaved() const { return unsaved_.size() + left_in_pass(); }
   [[nodiscard]] size_t left_in_pass() const {
@@ -131,6 +135,8 @@ class CustomerTable {
   static Result<Stored> ParseStored(std::string_view value);
 
  private:
+  using Map = absl::node_hash_map<std::string, Customer, IdHash, std::equal_to<>>;
+
   static constexpr size_t kSaveBytesMax = 256u << 10;
   static constexpr size_t kSlots = 32;
   // A slot that has held a larger state (encoded) gives its memory back.
@@ -193,7 +199,7 @@ class CustomerTable {
   size_t cache_bytes_max_;
   size_t save_bytes_max_;
   TimerIndex timers_;
-  absl::node_hash_map<std::string, Customer, IdHash, std::equal_to<>> customers_;
+  Map customers_;
   // All of them, as a clock: Trim() passes from the front to the back.
   std::deque<Customer*> ring_;
   std::vector<Slot> slots_;

@@ -87,6 +87,10 @@ Status Worker::Stop() {
   return {};
 }
 
+void Worker::Abandon() {
+  for (const auto& [partition, shard] : shards_) shard->customers().Abandon();
+}
+
 // ---- 1. Poll -----------------------------------------------------------------------------------
 
 Status Worker::Poll(Duration wait) {

@@ -72,6 +72,9 @@ class Worker {
   // Commits what is done and writes it behind, as far as ten seconds allow; for SIGTERM. Takes no
   // new messages.
   Status Stop();
+  // After Stop(), at the end of the process: see CustomerTable::Abandon(). Only destroying the
+  // worker may follow.
+  void Abandon();
 
   [[nodiscard]] Phase phase() const { return phase_; }
   // Running, and each of its shards has a record in the changelog: whatever dies from here on,
