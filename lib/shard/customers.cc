@@ -250,8 +250,9 @@ void CustomerTable::Erase(Customer* customer) {
   Resize(customer, [&] { customer->value = std::string(); });
 }
 
-Result<Customer*> CustomerTable::NextDue(EventTime up_to, EventTime* due) {
-  while (true) {
+Result<Customer*> CustomerTable::NextDue(EventTime up_to, size_t mended_max, EventTime* due,
+                                         size_t* mended) {
+  for (; *mended < mended_max; ++*mended) {
     Result<std::optional<Timer>> first = timers_.First(up_to);
     if (!first) return std::unexpected(std::move(first.error()));
     if (!*first) return nullptr;
@@ -272,6 +273,7 @@ Result<Customer*> CustomerTable::NextDue(EventTime up_to, EventTime* due) {
     Index(customer, customer->due);
     MarkUnsaved(customer);
   }
+  return nullptr;
 }
 
 // Whoever changes in every transaction is saved as of the one that is made up now.
@@ -453,7 +455,8 @@ bool CustomerTable::Trim() {
     customers_bytes_ -= BytesOf(*customer);
     customers_.erase(customers_.find(customer->id));
   }
-  return memory_bytes() <= cache_bytes_max_;
+  // The timers alone may take more than a small cache has: no save makes them fewer.
+  return memory_bytes() <= cache_bytes_max_ || unsaved() == 0;
 }
 
 void CustomerTable::Abandon() {

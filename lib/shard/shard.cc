@@ -178,8 +178,10 @@ Result<size_t> Shard::FireTimers(EventTime t, size_t units_max, WallTime now) {
   size_t fired = 0;
   while (fired < units_max) {
     EventTime due;
-    Result<Customer*> found = customers_.NextDue(t, &due);
+    size_t mended = 0;
+    Result<Customer*> found = customers_.NextDue(t, units_max - fired, &due, &mended);
     if (!found) return std::unexpected(std::move(found.error()));
+    fired += mended;
     Customer* customer = *found;
     if (customer == nullptr) break;
     meta_.clock = std::max(meta_.clock, due);

@@ -89,8 +89,8 @@ class Shard {
   void OnEndOfPartition(size_t topic, int64_t offset) { intake_.OnEndOfPartition(topic, offset); }
   void OnConfirmedEnd(size_t topic, const ConfirmedEnd& end) { intake_.OnConfirmedEnd(topic, end); }
 
-  // Step 2. Does at most `units_max` units of work (a message, a timer, a customer looked at after
-  // a change of the rules); returns how many. Fewer than asked: there is nothing more to do now.
+  // Step 2. Does at most `units_max` units of work (a message, a timer, an entry of the timer index
+  // that was out of date, a customer looked at after a change of the rules); returns how many. Fewer than asked: there is nothing more to do now.
   // Error: the store cannot be read; nothing was applied halfway.
   Result<size_t> Step(size_t units_max, WallTime now);
 

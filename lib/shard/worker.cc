@@ -22,8 +22,16 @@ constexpr Duration kBackoffMax = std::chrono::seconds(5);
 // too.
 constexpr Duration kHeartbeat = std::chrono::seconds(3);
 constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
+// Messages and timers of a shard between two looks at the clock: where each of them waits for a
+// disk, more of them would keep the commit waiting.
+constexpr size_t kSlice = 500;
 constexpr Duration kPatience = std::chrono::milliseconds(5);
-constexpr int kSaveShare = 20;  // write-behinds may take this part of a worker's time
+// Write-behinds may take this part of a worker's time, and with twice kUnsavedMax customers waiting
+// for one the larger part.
+constexpr int kSaveShare = 20;
+constexpr int kSaveShareBehind = 8;
+// So many customers are written behind before it is time: after a kill they are what is read again.
+constexpr size_t kUnsavedMax = 50'000;
 // A pass that has written so much is made to survive a killed process at once, instead of when it
 // is next time for it: whoever starts then has less to read again.
 constexpr uint64_t kFlushBytesMin = 4u << 20;
@@ -331,14 +339,15 @@ Status Worker::Process() {
       break;
     }
     if (IsCrowded(shard)) continue;
-    const Result<size_t> done = shard->Step(units_max_ - units_, wall);
+    const size_t slice = std::min(kSlice, units_max_ - units_);
+    const Result<size_t> done = shard->Step(slice, wall);
     if (!done) {
       const int32_t partition = shard->options().partition;
       return done.error().code == ExitCode::kBroken ? OnDamaged(partition, done.error())
                                                     : Status(std::unexpected(done.error()));
     }
     units_ += *done;
-    work_left_ = work_left_ || units_ >= units_max_;
+    work_left_ = work_left_ || *done >= slice;
   }
   return {};
 }
@@ -567,7 +576,7 @@ Status Worker::SaveSome(Duration now) {
   HB_FAULT_POINT("store.saved");
   const Duration end = parts_.clock.Monotonic();
   save_took_ += end - now;
-  save_on_at_ = end + (end - now) * (kSaveShare - 1);
+  save_on_at_ = end + (end - now) * ((Unsaved() < 2 * kUnsavedMax ? kSaveShare : kSaveShareBehind) - 1);
   if (saving_->IsSaving()) return {};
   Shard* const shard = std::exchange(saving_, nullptr);
   const uint64_t bytes = shard->customers().saved_bytes() - save_bytes_;
@@ -585,7 +594,7 @@ Shard* Worker::DueForSaving() {
     if (fullest == nullptr || fullest->customers().unsaved() < shard->customers().unsaved())
       fullest = shard.get();
   }
-  if (intake_paused_) return fullest;
+  if (intake_paused_ || Unsaved() >= kUnsavedMax) return fullest;
   Shard* oldest = nullptr;
   for (const auto& [partition, shard] : shards_) {
     const Duration age = now - last_save_[partition];
@@ -595,6 +604,12 @@ Shard* Worker::DueForSaving() {
       oldest = shard.get();
   }
   return oldest;
+}
+
+size_t Worker::Unsaved() const {
+  size_t customers = 0;
+  for (const auto& [partition, shard] : shards_) customers += shard->customers().unsaved();
+  return customers;
 }
 
 bool Worker::IsCrowded(const Shard* shard) const {

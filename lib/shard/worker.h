@@ -131,6 +131,8 @@ class Worker {
   // 5. Write behind.
   Status WriteBehind();
   Status SaveSome(Duration now);
+  // Customers of all shards who are not in the store as they are here.
+  [[nodiscard]] size_t Unsaved() const;
   // A pass as a whole, of a settled shard; `until` (monotonic) ends it before its end.
   Status SaveShard(Shard* shard, Duration until);
   Status FlushShard(Shard* shard);

@@ -190,6 +190,8 @@ def parse_options():
     alone.add_argument("--quick", action="store_true", help="only figures that do not depend on the machine, against quick.json")
     parser.add_argument("--pin", action="store_true", help="with --quick: write quick.json anew")
     parser.add_argument("--peer", action="store_true", help="beside Kafka Streams with two rules")
+    parser.add_argument("--peer-without-timers", action="store_true",
+                        help="it says that a customer is silent or drops only when he comes again")
     parser.add_argument("--peer-threads", type=int, default=2 * os.cpu_count(), help="its stream threads (default: as workers)")
     parser.add_argument("--sizes", type=numbers, default=growth.SIZES, help="with --growth: numbers of customers, as 1000,10000")
     parser.add_argument("--each", type=int, default=growth.EACH, help="with --growth: measured events of each customer, on average")

@@ -5,6 +5,7 @@ import shutil
 import time
 
 import processes
+from stretch import DAY_MS, END_MS
 
 LATENCY_TOPIC = "bench-live"
 LATENCY_SECONDS = 40
@@ -12,7 +13,7 @@ LATENCY_SKIP_SECONDS = 10
 LATENCY_P99_MS_MAX = 250
 RECOVERY_TOPIC = "bench-recovery"
 RECOVERY_CUSTOMERS = 1_000_000
-RECOVERY_EVENTS = 1_500_000
+RECOVERY_EVENTS = 500_000  # after everybody's first
 RECOVERY_MORE = 20_000  # events that come while it is down
 RECOVERY_SECONDS_MAX = 3  # with the state directory
 RECOVERY_RATE_MIN = 500_000  # changelog records a second, without
@@ -39,10 +40,13 @@ def latency(tool, start_daemon, rate, options):
 
 
 def recovery(tool, start_daemon, options):
-    """SIGKILL to processing again, with the state directory and without. Returns whether the aims are met."""
+    """SIGKILL to processing again, with the state directory and without. Returns whether the aims are met.
+
+    Everybody has been known for up to half a year; then comes one day, at full speed, and it is killed at its end."""
     tool.create_topics(RECOVERY_TOPIC, partitions=options.partitions)
-    tool.run("generate", RECOVERY_TOPIC, "--events", RECOVERY_EVENTS, "--customers", RECOVERY_CUSTOMERS, "--everybody-first",
-             seconds=600)
+    for events, more in ((RECOVERY_CUSTOMERS, ["--everybody-first", "--end-ms", END_MS - DAY_MS]),
+                         (RECOVERY_EVENTS, ["--days", 1, "--end-ms", END_MS, "--seed", 2])):
+        tool.run("generate", RECOVERY_TOPIC, "--events", events, "--customers", RECOVERY_CUSTOMERS, *more, seconds=600)
     program = start_daemon(RECOVERY_TOPIC)
     consumed(tool, program, options)
     met = True
@@ -51,8 +55,8 @@ def recovery(tool, start_daemon, options):
         if what.endswith("lost"):
             shutil.rmtree(program.state)
         before = committed(tool, program)
-        tool.run("generate", RECOVERY_TOPIC, "--events", RECOVERY_MORE, "--customers", RECOVERY_CUSTOMERS, "--days", 1,
-                 "--seed", int(time.time()), seconds=60)
+        tool.run("generate", RECOVERY_TOPIC, "--events", RECOVERY_MORE, "--customers", RECOVERY_CUSTOMERS, "--seconds", 60,
+                 "--end-ms", END_MS + 60_000, "--seed", int(time.time()), seconds=60)
         began = time.monotonic()
         program.start()
         processes.wait_until(lambda: committed(tool, program) > before, options.seconds_max)

@@ -65,7 +65,8 @@ class KafkaStreams:
         self.app = folder.name
         self.changelog = f"{self.app}-customers-changelog"
         self.state = folder / "state"
-        self.process = peer.Peer(server.address, (TOPIC, ALERTS), self.app, self.state, options.peer_threads, folder / "peer.log")
+        self.process = peer.Peer(server.address, (TOPIC, ALERTS), self.app, self.state, options.peer_threads,
+                                 not options.peer_without_timers, folder / "peer.log")
 
     def start(self):
         self.process.start()

@@ -148,7 +148,9 @@ TEST_CASE("customers: a save that fails on the way is finished by the next") {
   // Meanwhile deadlines move to where nothing was written yet, in both directions.
   world.Purchase(0, 400, kT + Days(2));
   EventTime due;
-  for (int i = 0; i < 100; ++i) REQUIRE(world.table.NextDue(kT + Days(11), &due));
+  size_t mended = 0;
+  for (int i = 0; i < 100; ++i)
+    REQUIRE(world.table.NextDue(kT + Days(11), SIZE_MAX, &due, &mended));
   world.store.batches_max = SIZE_MAX;
   REQUIRE(world.table.Save("second"));
   CHECK(*world.store.LocalMeta() == "second");
@@ -212,6 +214,24 @@ TEST_CASE("customers: whoever is changed again before a save is saved as he was 
   world.CheckStore(700);
 }
 
+TEST_CASE("customers: so many deadlines are mended at a time") {
+  World world(1u << 20);
+  world.Purchase(0, 100);
+  world.Purchase(0, 100, kT + Days(2));  // all move back: their entries stay where they were
+  EventTime due;
+  for (const size_t expected : {40U, 40U, 20U}) {
+    size_t mended = 0;
+    const Result<Customer*> next = world.table.NextDue(kT + Days(11), 40, &due, &mended);
+    REQUIRE(next);
+    CHECK(*next == nullptr);
+    CHECK(mended == expected);
+  }
+  size_t mended = 0;
+  CHECK(*world.table.NextDue(kT + Days(12), 40, &due, &mended) != nullptr);
+  CHECK(due == kT + Days(12));
+  CHECK(mended == 0);
+}
+
 TEST_CASE("customers: a timer that a restore has left behind goes with the next save") {
   World world(1u << 20);
   world.Purchase(0, 2);
@@ -219,7 +239,8 @@ TEST_CASE("customers: a timer that a restore has left behind goes with the next 
   const Timer left_behind{kT + Days(1), "customer0000"};
   REQUIRE(world.store.Write({.timers_added = {left_behind}}));
   EventTime due;
-  const Result<Customer*> next = world.table.NextDue(kT + Days(2), &due);
+  size_t mended = 0;
+  const Result<Customer*> next = world.table.NextDue(kT + Days(2), SIZE_MAX, &due, &mended);
   REQUIRE(next);
   CHECK(*next == nullptr);
   REQUIRE(world.table.Save("record"));

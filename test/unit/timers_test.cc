@@ -169,8 +169,10 @@ TEST_CASE(
           if (random() % 3 == 0) store->fail_reads = 1;
           while (true) {
             EventTime due;
-            const Result<Customer*> next = table->NextDue(now, &due);
-            if (!next) continue;
+            const size_t mended_max = 1 + random() % 8;
+            size_t mended = 0;
+            const Result<Customer*> next = table->NextDue(now, mended_max, &due, &mended);
+            if (!next || (*next == nullptr && mended == mended_max)) continue;
             std::optional<std::pair<EventTime, std::string>> expected;
             for (const auto& [name, time] : model) {
               if (time <= now && (!expected || std::pair(time, name) < *expected))
@@ -236,15 +238,17 @@ TEST_CASE("timers: a save that fails loses no deadline") {
     store.fail_writes = 1;
     REQUIRE_FALSE(table.Save("2"));
     EventTime due;
-    REQUIRE(*table.NextDue(early, &due) != nullptr);
+    size_t mended = 0;
+    REQUIRE(*table.NextDue(early, 100, &due, &mended) != nullptr);
     CHECK(due == early);
     set_due(late);
-    CHECK(*table.NextDue(early, &due) == nullptr);
+    CHECK(*table.NextDue(early, 100, &due, &mended) == nullptr);
     REQUIRE(table.Save("3"));
   }
   CustomerTable again(*rules, evaluator.NewState(), store, 1u << 20);
   EventTime due;
-  const Result<Customer*> next = again.NextDue(late, &due);
+  size_t mended = 0;
+  const Result<Customer*> next = again.NextDue(late, 100, &due, &mended);
   REQUIRE(next);
   REQUIRE(*next != nullptr);
   CHECK(due == late);

@@ -2,13 +2,17 @@ package peer;
 
 import java.nio.ByteBuffer;
 
-/** The state of one customer: two measures, the newest event ids, and whether a rule fires. */
+/** The state of one customer: two measures, the newest event ids, whether a rule fires, and when time alone may change that. */
 final class Customer {
+  static final int NEVER = Integer.MAX_VALUE;
+
   private static final int IDS_MAX = 64;
   private static final long IDS_WITHIN_MS = 2 * 86_400_000L;
 
   long lastSeen;
   boolean dropping;
+  boolean silent;
+  int deadline = NEVER; // its entry among the deadlines, a day; never later than the real one
   Series purchases = new Series();
   Series visits = new Series();
   private long[] ids = new long[0];
@@ -35,8 +39,8 @@ final class Customer {
   }
 
   byte[] bytes() {
-    ByteBuffer to = ByteBuffer.allocate(8 + 1 + purchases.size() + visits.size() + 2 + 16 * ids.length);
-    to.putLong(lastSeen).put((byte) (dropping ? 1 : 0));
+    ByteBuffer to = ByteBuffer.allocate(8 + 1 + 4 + purchases.size() + visits.size() + 2 + 16 * ids.length);
+    to.putLong(lastSeen).put((byte) ((dropping ? 1 : 0) + (silent ? 2 : 0))).putInt(deadline);
     purchases.write(to);
     visits.write(to);
     to.putShort((short) ids.length);
@@ -49,7 +53,10 @@ final class Customer {
     if (bytes == null) return customer;
     ByteBuffer from = ByteBuffer.wrap(bytes);
     customer.lastSeen = from.getLong();
-    customer.dropping = from.get() != 0;
+    byte fires = from.get();
+    customer.dropping = (fires & 1) != 0;
+    customer.silent = (fires & 2) != 0;
+    customer.deadline = from.getInt();
     customer.purchases = Series.read(from);
     customer.visits = Series.read(from);
     int ids = from.getShort();

@@ -4,11 +4,14 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
+import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
+import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.RocksDBConfigSetter;
+import org.apache.kafka.streams.state.StoreBuilder;
 import org.apache.kafka.streams.state.Stores;
 import org.rocksdb.BlockBasedTableConfig;
 import org.rocksdb.BloomFilter;
@@ -18,9 +21,9 @@ import org.rocksdb.WriteBufferManager;
 
 /**
  * The benchmark's two rules as a Kafka Streams program: exactly once, a commit every 100 ms, one state per customer in RocksDB
- * with a changelog, no record cache.
+ * with a changelog, no record cache. With timers, a second store of the same kind holds the deadlines.
  *
- * <p>Arguments: brokers, input topic, output topic, application id, state directory, threads.
+ * <p>Arguments: brokers, input topic, output topic, application id, state directory, threads, "timers" or "no-timers".
  */
 public final class Peer {
   public static void main(String[] arguments) throws Exception {
@@ -29,12 +32,10 @@ public final class Peer {
     String output = arguments[2];
     Topology topology = new Topology();
     topology.addSource("events", Serdes.String().deserializer(), Serdes.ByteArray().deserializer(), input);
-    topology.addProcessor("rules", Rules::new, "events");
-    topology.addStateStore(
-        Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(Rules.STORE), Serdes.String(), Serdes.ByteArray())
-            .withCachingDisabled()
-            .withLoggingEnabled(Map.of("compression.type", "producer")),
-        "rules");
+    boolean timers = arguments[6].equals("timers");
+    topology.addProcessor("rules", () -> new Rules(timers), "events");
+    topology.addStateStore(store(Rules.STORE, Serdes.String()), "rules");
+    if (timers) topology.addStateStore(store(Rules.DEADLINES, Serdes.ByteArray()), "rules");
     topology.addSink("alerts", output, Serdes.String().serializer(), Serdes.ByteArray().serializer(), "rules");
 
     KafkaStreams streams = new KafkaStreams(topology, properties(brokers, arguments[3], Path.of(arguments[4]), arguments[5]));
@@ -48,6 +49,12 @@ public final class Peer {
     Runtime.getRuntime().addShutdownHook(new Thread(streams::close));
     streams.start();
     ended.await();
+  }
+
+  private static <K> StoreBuilder<KeyValueStore<K, byte[]>> store(String name, Serde<K> keys) {
+    return Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(name), keys, Serdes.ByteArray())
+        .withCachingDisabled()
+        .withLoggingEnabled(Map.of("compression.type", "producer"));
   }
 
   private static Properties properties(String brokers, String application, Path state, String threads) {

@@ -53,6 +53,14 @@ final class Series {
     return sum;
   }
 
+  /** The first day after `day` on which a day with events is no longer among the newest `length`; Customer.NEVER: there is none. */
+  int nextToLeave(int day, int length) {
+    for (int bucketDay : bucketDays) {
+      if (bucketDay + length > day) return bucketDay + length;
+    }
+    return Customer.NEVER;
+  }
+
   int size() {
     return 4 + 8 + 4 + 4 + 4 + 8 + 8 + 2 + 4 * bucketDays.length;
   }
