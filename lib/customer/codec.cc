@@ -128,8 +128,8 @@ MeasureFields ReadFields(Reader from) {
 
 // Detectors compute with these: what no event can have led to must not reach them.
 bool TimesAreSound(const MeasureState& state) {
-  return state.count == 0 || (kEventTimeMin <= state.first && state.first <= state.last &&
-                              state.last <= kEventTimeMax);
+  return state.count == 0 ||
+         (kEventTimeMin <= state.first && state.first <= state.last && state.last <= kEventTimeMax);
 }
 
 // Fills the state's buckets, which keep their memory. False if the lists do not fit each other.

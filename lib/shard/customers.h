@@ -71,9 +71,9 @@ class CustomerTable {
   // Forgets the customer; the next commit writes a tombstone.
   void Erase(Customer* customer);
 
-  // The next deadline at or before up_to; its customer. Null: none. Entries that are out of date are
-  // mended on the way, each with a read of the store if need be; their number is added to *mended,
-  // and once it is mended_max the answer is null, too: there may be more.
+  // The next deadline at or before up_to; its customer. Null: none. Entries that are out of date
+  // are mended on the way, each with a read of the store if need be; their number is added to
+  // *mended, and once it is mended_max the answer is null, too: there may be more.
   Result<Customer*> NextDue(EventTime up_to, size_t mended_max, EventTime* due, size_t* mended);
 
   // The customers to be committed, in the order in which they first changed.

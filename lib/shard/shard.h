@@ -90,8 +90,9 @@ class Shard {
   void OnConfirmedEnd(size_t topic, const ConfirmedEnd& end) { intake_.OnConfirmedEnd(topic, end); }
 
   // Step 2. Does at most `units_max` units of work (a message, a timer, an entry of the timer index
-  // that was out of date, a customer looked at after a change of the rules); returns how many. Fewer than asked: there is nothing more to do now.
-  // Error: the store cannot be read; nothing was applied halfway.
+  // that was out of date, a customer looked at after a change of the rules); returns how many.
+  // Fewer than asked: there is nothing more to do now. Error: the store cannot be read; nothing was
+  // applied halfway.
   Result<size_t> Step(size_t units_max, WallTime now);
 
   // Moves T to `t`, firing what is due. For backtest and tests, which know that no event is

@@ -89,8 +89,10 @@ Status Worker::Stop() {
       spdlog::warn("{}", flushed.error().message);
   }
   if (unsaved > 0)
-    spdlog::warn("{}: {} customers are not in the local store yet; the next start reads them from the changelog", options_.name,
-                 unsaved);
+    spdlog::warn(
+        "{}: {} customers are not in the local store yet; the next start reads them from the "
+        "changelog",
+        options_.name, unsaved);
   Report();
   return {};
 }
@@ -576,7 +578,8 @@ Status Worker::SaveSome(Duration now) {
   HB_FAULT_POINT("store.saved");
   const Duration end = parts_.clock.Monotonic();
   save_took_ += end - now;
-  save_on_at_ = end + (end - now) * ((Unsaved() < 2 * kUnsavedMax ? kSaveShare : kSaveShareBehind) - 1);
+  save_on_at_ =
+      end + (end - now) * ((Unsaved() < 2 * kUnsavedMax ? kSaveShare : kSaveShareBehind) - 1);
   if (saving_->IsSaving()) return {};
   Shard* const shard = std::exchange(saving_, nullptr);
   const uint64_t bytes = shard->customers().saved_bytes() - save_bytes_;

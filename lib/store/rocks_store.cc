@@ -238,11 +238,10 @@ class RocksStore final : public Store {
     options.wait = false;
     options.allow_write_stall = true;
     const rocksdb::Status flushed = db_->Flush(options, family_.get());
-    // "Try again": writes are stalled because flushes are under way already.
+    // "Try again": writes are stalled because flushes are under way already, and what they leave
+    // goes with the next one.
     if (flushed.IsTryAgain()) return {};
-    // While writes are stopped flushes are under way already, and what they leave goes with the
-    // next one.
-    if (!flushed.ok() && !flushed.IsTryAgain()) return FailFrom(flushed, "flushing");
+    if (!flushed.ok()) return FailFrom(flushed, "flushing");
     return {};
   }
 
@@ -334,6 +333,10 @@ rocksdb::Options BaseOptions(const StoreOptions& options) {
   // Most customers are written again before they are read: what counts is how often they are
   // rewritten, not in how many files one has to be looked for.
   out.level0_file_num_compaction_trigger = 8;
+  // Whoever is read is in no memtable, as a rule: a filter says so without a search. Ten bits for
+  // each of the entries that a memtable comes to have.
+  out.memtable_prefix_bloom_size_ratio = 0.01;
+  out.memtable_whole_key_filtering = true;
   rocksdb::BlockBasedTableOptions table;
   // A filter of a whole file is as large as a shard of a small cache: it would be read and thrown
   // away again for each customer. In pieces the cache holds what it can.

@@ -110,8 +110,9 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
     standing.due = random() % 2 == 0 ? moment() : standing.due;
   }
   const auto event_time = [&] {
-    return kEventTimeMin + Ms(static_cast<int64_t>(random() %
-                              static_cast<uint64_t>((kEventTimeMax - kEventTimeMin).count())));
+    return kEventTimeMin +
+           Ms(static_cast<int64_t>(random() %
+                                   static_cast<uint64_t>((kEventTimeMax - kEventTimeMin).count())));
   };
   for (MeasureState& measure : state.measures) {
     if (random() % 4 == 0) continue;
