@@ -26,12 +26,10 @@ constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
 // disk, more of them would keep the commit waiting.
 constexpr size_t kSlice = 500;
 constexpr Duration kPatience = std::chrono::milliseconds(5);
-// Write-behinds may take this part of a worker's time, and with twice kUnsavedMax customers waiting
+// Write-behinds may take this part of a worker's time, and with twice unsaved_max customers waiting
 // for one the larger part.
 constexpr int kSaveShare = 20;
 constexpr int kSaveShareBehind = 8;
-// So many customers are written behind before it is time: after a kill they are what is read again.
-constexpr size_t kUnsavedMax = 50'000;
 // A pass that has written so much is made to survive a killed process at once, instead of when it
 // is next time for it: whoever starts then has less to read again.
 constexpr uint64_t kFlushBytesMin = 4u << 20;
@@ -579,7 +577,7 @@ Status Worker::SaveSome(Duration now) {
   const Duration end = parts_.clock.Monotonic();
   save_took_ += end - now;
   save_on_at_ =
-      end + (end - now) * ((Unsaved() < 2 * kUnsavedMax ? kSaveShare : kSaveShareBehind) - 1);
+      end + (end - now) * ((Unsaved() < 2 * options_.unsaved_max ? kSaveShare : kSaveShareBehind) - 1);
   if (saving_->IsSaving()) return {};
   Shard* const shard = std::exchange(saving_, nullptr);
   const uint64_t bytes = shard->customers().saved_bytes() - save_bytes_;
@@ -597,7 +595,7 @@ Shard* Worker::DueForSaving() {
     if (fullest == nullptr || fullest->customers().unsaved() < shard->customers().unsaved())
       fullest = shard.get();
   }
-  if (intake_paused_ || Unsaved() >= kUnsavedMax) return fullest;
+  if (intake_paused_) return fullest;
   Shard* oldest = nullptr;
   for (const auto& [partition, shard] : shards_) {
     const Duration age = now - last_save_[partition];
@@ -606,7 +604,9 @@ Shard* Worker::DueForSaving() {
     if (due && (oldest == nullptr || age > now - last_save_[oldest->options().partition]))
       oldest = shard.get();
   }
-  return oldest;
+  const bool overdue = oldest != nullptr && now - last_save_[oldest->options().partition] >=
+                                                options_.flush_interval_max;
+  return Unsaved() >= options_.unsaved_max && !overdue ? fullest : oldest;
 }
 
 size_t Worker::Unsaved() const {

@@ -44,6 +44,7 @@ void World::Machine::Start() {
       .commit_max_events = world.random_.OneIn(2) ? size_t{20'000} : size_t{7},
       .flush_interval = std::chrono::milliseconds(300),
       .flush_interval_max = kSecond,
+      .unsaved_max = world.random_.OneIn(2) ? size_t{50'000} : size_t{3},
       .store_flush_interval = kSecond,
       // Sometimes so little that every customer is read from the disk again.
       .cache_bytes_max = world.random_.OneIn(2) ? size_t{64} << 20 : size_t{4096},
