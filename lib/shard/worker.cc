@@ -577,7 +577,8 @@ Status Worker::SaveSome(Duration now) {
   const Duration end = parts_.clock.Monotonic();
   save_took_ += end - now;
   save_on_at_ =
-      end + (end - now) * ((Unsaved() < 2 * options_.unsaved_max ? kSaveShare : kSaveShareBehind) - 1);
+      end +
+      (end - now) * ((Unsaved() < 2 * options_.unsaved_max ? kSaveShare : kSaveShareBehind) - 1);
   if (saving_->IsSaving()) return {};
   Shard* const shard = std::exchange(saving_, nullptr);
   const uint64_t bytes = shard->customers().saved_bytes() - save_bytes_;
@@ -604,8 +605,8 @@ Shard* Worker::DueForSaving() {
     if (due && (oldest == nullptr || age > now - last_save_[oldest->options().partition]))
       oldest = shard.get();
   }
-  const bool overdue = oldest != nullptr && now - last_save_[oldest->options().partition] >=
-                                                options_.flush_interval_max;
+  const bool overdue = oldest != nullptr &&
+                       now - last_save_[oldest->options().partition] >= options_.flush_interval_max;
   return Unsaved() >= options_.unsaved_max && !overdue ? fullest : oldest;
 }
 

@@ -37,8 +37,8 @@ struct WorkerOptions {
   Duration position_max_age =
       std::chrono::seconds(5);  // a moved position is committed at least this often
   // The least time between two write-behinds of a shard, unless unsaved_max customers of the worker
-  // wait: after a kill they are what is read again. One stretches, up to flush_interval_max, so that
-  // writing takes no more than a twentieth of the time, or an eighth if twice as many wait.
+  // wait: after a kill they are what is read again. One stretches, up to flush_interval_max, so
+  // that writing takes no more than a twentieth of the time, or an eighth if twice as many wait.
   Duration flush_interval = std::chrono::seconds(5);
   Duration flush_interval_max = std::chrono::seconds(30);
   size_t unsaved_max = 50'000;
