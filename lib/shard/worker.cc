@@ -598,15 +598,16 @@ Shard* Worker::DueForSaving() {
   }
   if (intake_paused_) return fullest;
   Shard* oldest = nullptr;
+  Duration oldest_age{};
   for (const auto& [partition, shard] : shards_) {
     const Duration age = now - last_save_[partition];
     const bool due =
         age >= (shard->customers().unsaved() > 0 ? options_.flush_interval : kSaveAtLeastEvery);
-    if (due && (oldest == nullptr || age > now - last_save_[oldest->options().partition]))
-      oldest = shard.get();
+    if (!due || (oldest != nullptr && age <= oldest_age)) continue;
+    oldest = shard.get();
+    oldest_age = age;
   }
-  const bool overdue = oldest != nullptr &&
-                       now - last_save_[oldest->options().partition] >= options_.flush_interval_max;
+  const bool overdue = oldest != nullptr && oldest_age >= options_.flush_interval_max;
   return Unsaved() >= options_.unsaved_max && !overdue ? fullest : oldest;
 }
 

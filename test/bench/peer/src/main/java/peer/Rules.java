@@ -162,9 +162,9 @@ final class Rules implements Processor<String, byte[], String, byte[]> {
   private static int droppingDue(Customer customer, int day) {
     Series visits = customer.visits;
     if (visits.count < 8) return Customer.NEVER;
-    for (int at = Math.max(day, visits.firstDay + 111); at != Customer.NEVER; at = visits.nextToLeave(at, 28)) {
-      if (at > day && drops(visits, at)) return at;
-      if (at == visits.firstDay + 111 && drops(visits, at + 1)) return at + 1;
+    int first = Math.max(day + 1, visits.firstDay + 112);
+    for (int at = first; at != Customer.NEVER; at = visits.nextToLeave(at, 28)) {
+      if (drops(visits, at)) return at;
     }
     return Customer.NEVER;
   }
