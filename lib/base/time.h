@@ -37,8 +37,13 @@ class Instant {
     return Instant(out);
   }
   friend constexpr Instant operator-(Instant t, Duration d) { return t + (-d); }
-  // Both must be finite.
-  friend constexpr Duration operator-(Instant a, Instant b) { return Duration(a.ms_ - b.ms_); }
+  // Saturates too. Both should be finite.
+  friend constexpr Duration operator-(Instant a, Instant b) {
+    int64_t out = 0;
+    if (__builtin_sub_overflow(a.ms_, b.ms_, &out))
+      return a.ms_ > 0 ? Duration::max() : Duration::min();
+    return Duration(out);
+  }
 
  private:
   int64_t ms_ = 0;
@@ -56,6 +61,15 @@ inline constexpr int64_t kMsPerDay = 86'400'000;
 // safe.
 inline constexpr EventTime kEventTimeMin{-2'208'988'800'000};  // 1900-01-01
 inline constexpr EventTime kEventTimeMax{32'503'680'000'000};  // 3000-01-01
+
+// A million years around the epoch: all that is computed from events stays far within, and its days
+// fit in 32 bits. A stored time beyond, but for Never() and Min(), can only come from broken bytes:
+// it is refused where it is read, so that arithmetic need not care.
+inline constexpr int64_t kReachMs = int64_t{1} << 55;
+constexpr bool IsWithinReach(EventTime t) {
+  return (-kReachMs <= t.ms() && t.ms() <= kReachMs) || t == EventTime::Never() ||
+         t == EventTime::Min();
+}
 
 // RFC 3339 with seconds, optional fraction (cut to milliseconds) and a zone ("Z" or "+hh:mm").
 // Empty for anything else.

@@ -29,6 +29,20 @@ int64_t Minus(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
 }
 
+// Detectors compute with what is read: what no event can have led to must not reach them.
+EventTime Time(int64_t ms) {
+  const EventTime t(ms);
+  if (!IsWithinReach(t)) throw wire::Malformed();
+  return t;
+}
+
+// The number of a day, or of another bucket; those of minutes are the largest.
+int64_t BucketIndex(int64_t index) {
+  constexpr int64_t kReach = int64_t{1} << 30;
+  if (index < -kReach || index > kReach) throw wire::Malformed();
+  return index;
+}
+
 // -- Measures ------------------------------------------------------------------------------------
 
 void WriteMeasure(uint64_t key, const MeasureState& from, Writer& to) {
@@ -96,7 +110,7 @@ MeasureFields ReadFields(Reader from) {
         state.cadence.days = from.Uint32();
         break;
       case Varint(7):
-        state.cadence.last_day = from.Sint32();
+        state.cadence.last_day = static_cast<int32_t>(BucketIndex(from.Sint32()));
         break;
       case Fixed64(8):
         state.cadence.x = from.Double();
@@ -126,7 +140,7 @@ MeasureFields ReadFields(Reader from) {
   return to;
 }
 
-// Detectors compute with these: what no event can have led to must not reach them.
+// See Time().
 bool TimesAreSound(const MeasureState& state) {
   return state.count == 0 ||
          (kEventTimeMin <= state.first && state.first <= state.last && state.last <= kEventTimeMax);
@@ -145,8 +159,8 @@ bool ReadBuckets(MeasureFields* from) {
   bool first = true;
   for (Bucket& bucket : from->state.buckets) {
     const int32_t step = from->indexes.NextSint32();
-    index += step;
-    if (index < INT32_MIN || index > INT32_MAX || (!first && step <= 0)) return false;
+    index = BucketIndex(index + step);
+    if (!first && step <= 0) return false;
     first = false;
     bucket.index = static_cast<int32_t>(index);
     bucket.count = from->counts.NextUint32();
@@ -191,7 +205,7 @@ bool ReadTerm(Reader from, Term* to) {
         to->plan = from.Bytes();
         break;
       case Varint(4):
-        to->starts_at = EventTime(from.Sint());
+        to->starts_at = Time(from.Sint());
         break;
       case Varint(5):
         ends_after_ms = from.Sint();
@@ -211,8 +225,8 @@ bool ReadTerm(Reader from, Term* to) {
   }
   if (type >= kTermTypeCount) return false;
   to->type = static_cast<TermType>(type);
-  if (ends_after_ms) to->ends_at = to->starts_at + Duration(*ends_after_ms);
-  to->changed_at = to->starts_at + Duration(changed_after_ms);
+  if (ends_after_ms) to->ends_at = Time(Plus(to->starts_at.ms(), *ends_after_ms));
+  to->changed_at = Time(Plus(to->starts_at.ms(), changed_after_ms));
   return true;
 }
 
@@ -253,7 +267,7 @@ bool ReadTimes(uint32_t mask, List list, Times* to) {
   for (size_t i = 0; i < to->size(); ++i) {
     if ((mask >> i & 1u) == 0) continue;
     if (list.empty()) return false;
-    (*to)[i] = EventTime(list.NextSint());
+    (*to)[i] = Time(list.NextSint());
   }
   return list.empty() && mask >> to->size() == 0;
 }
@@ -270,7 +284,7 @@ bool ReadStanding(Reader from, Standing* to) {
         previous = from.Uint32();
         break;
       case Varint(3):
-        to->since = EventTime(from.Sint());
+        to->since = Time(from.Sint());
         break;
       case Varint(4):
         holds = from.Uint32();
@@ -285,7 +299,7 @@ bool ReadStanding(Reader from, Standing* to) {
         to->acquired = from.Bool();
         break;
       case Varint(8):
-        to->inspired = EventTime(from.Sint());
+        to->inspired = Time(from.Sint());
         break;
       case Varint(9):
         types = from.Uint32();
@@ -363,8 +377,8 @@ bool ReadLifecycle(Reader from, LifecycleState* to) {
   to->activity = static_cast<Activity>(activity);
   if (to->activity != Activity::kNone) {  // without it the rest means nothing
     to->previous = static_cast<Activity>(previous);
-    to->since = EventTime(since_ms);
-    to->since_day = since_day;
+    to->since = Time(since_ms);
+    to->since_day = static_cast<int32_t>(BucketIndex(since_day));
   }
   return ok;
 }
@@ -394,7 +408,7 @@ bool ReadEpisode(Reader from, Episode* to) {
         phase = from.Uint32();
         break;
       case Varint(3):
-        to->starts_at = EventTime(from.Sint());
+        to->starts_at = Time(from.Sint());
         break;
       case Fixed64(4):
         to->value = from.Double();
@@ -406,10 +420,10 @@ bool ReadEpisode(Reader from, Episode* to) {
         to->instant = from.Bool();
         break;
       case Varint(7):
-        to->clear_since = EventTime(from.Sint());
+        to->clear_since = Time(from.Sint());
         break;
       case Varint(8):
-        to->last_fired = EventTime(from.Sint());
+        to->last_fired = Time(from.Sint());
         break;
       case Bytes(9):
         to->evidence = from.Bytes();
@@ -523,10 +537,10 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
   while (from.Next()) {
     switch (from.key()) {
       case Varint(1):
-        state->first_seen = EventTime(from.Int());
+        state->first_seen = Time(from.Int());
         break;
       case Varint(2):
-        state->last_seen = EventTime(from.Int());
+        state->last_seen = Time(from.Int());
         break;
       case Bytes(3):
         state->lifecycle = {};

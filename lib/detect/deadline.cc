@@ -38,9 +38,9 @@ std::vector<Date> Load(std::string_view bytes) {
   while (reader.ok() && !reader.empty()) {
     Date& date = dates.emplace_back();
     date.name = reader.Text();
-    date.told_at = EventTime(reader.Signed());
+    date.told_at = reader.Time();
     date.cancelled = reader.Unsigned() != 0;
-    date.ends_at = EventTime(date.told_at.ms() + reader.Signed());
+    date.ends_at = reader.Time(date.told_at);
   }
   return reader.ok() ? dates : std::vector<Date>();
 }
@@ -49,9 +49,9 @@ std::string Save(const std::vector<Date>& dates) {
   MemoryWriter writer;
   for (const Date& date : dates) {
     writer.Text(date.name);
-    writer.Signed(date.told_at.ms());
+    writer.Time(date.told_at);
     writer.Unsigned(date.cancelled ? 1 : 0);
-    writer.Signed(date.ends_at.ms() - date.told_at.ms());
+    writer.Time(date.ends_at, date.told_at);
   }
   return writer.bytes();
 }
@@ -64,18 +64,26 @@ std::string KeyOf(const Date& date, Duration before) {
                      date.name.empty() ? "" : ":", date.name);
 }
 
+// Takes the first `size` bytes away, or what there is.
+std::string_view Cut(std::string_view* text, size_t size) {
+  const std::string_view cut = text->substr(0, size);
+  text->remove_prefix(cut.size());
+  return cut;
+}
+
 // An episode's key in its parts.
 struct Key {
   EventTime ends_at;
   std::string_view before;
   std::string_view name;
 
+  // Of a key that KeyOf() did not make, from broken bytes, any parts.
   explicit Key(std::string_view key) {
-    const size_t date_end = std::min(key.find('Z'), key.size() - 1) + 1;
-    ends_at = ParseRfc3339(key.substr(0, date_end)).value_or(EventTime());
-    const size_t before_end = key.find(':', date_end + 1);
-    before = key.substr(date_end + 1, before_end - date_end - 1);
-    if (before_end != std::string_view::npos) name = key.substr(before_end + 1);
+    ends_at = ParseRfc3339(Cut(&key, key.find('Z') + 1)).value_or(EventTime());
+    Cut(&key, 1);
+    before = Cut(&key, key.find(':'));
+    Cut(&key, 1);
+    name = key;
   }
 };
 

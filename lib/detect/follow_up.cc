@@ -57,9 +57,9 @@ Memory Load(std::string_view bytes) {
     Expectation& e = memory.expectations.emplace_back();
     e.key = reader.Text();
     const uint64_t parts = reader.Unsigned();
-    if ((parts & 1) != 0) e.began = EventTime(reader.Signed());
+    if ((parts & 1) != 0) e.began = reader.Time();
     e.answered = (parts & 4) != 0;
-    if ((parts & 2) != 0) e.met = EventTime(e.began.value_or(EventTime()).ms() + reader.Signed());
+    if ((parts & 2) != 0) e.met = reader.Time(e.began.value_or(EventTime()));
   }
   return reader.ok() ? memory : Memory{};
 }
@@ -71,8 +71,8 @@ std::string Save(const Memory& memory) {
   for (const Expectation& e : memory.expectations) {
     writer.Text(e.key);
     writer.Unsigned((e.began ? 1u : 0u) | (e.met ? 2u : 0u) | (e.answered ? 4u : 0u));
-    if (e.began) writer.Signed(e.began->ms());
-    if (e.met) writer.Signed(e.met->ms() - e.began.value_or(EventTime()).ms());
+    if (e.began) writer.Time(*e.began);
+    if (e.met) writer.Time(*e.met, e.began.value_or(EventTime()));
   }
   return writer.bytes();
 }

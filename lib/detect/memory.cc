@@ -17,6 +17,11 @@ void MemoryWriter::Text(std::string_view text) {
   bytes_ += text;
 }
 
+// Differences wrap around, so that Never() comes back as itself.
+void MemoryWriter::Time(EventTime t, EventTime since) {
+  Signed(static_cast<int64_t>(static_cast<uint64_t>(t.ms()) - static_cast<uint64_t>(since.ms())));
+}
+
 uint64_t MemoryReader::Unsigned() {
   uint64_t value = 0;
   for (unsigned shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
@@ -45,6 +50,15 @@ std::string MemoryReader::Text() {
   std::string text(rest_.substr(0, size));
   rest_.remove_prefix(size);
   return text;
+}
+
+EventTime MemoryReader::Time(EventTime since) {
+  const EventTime t(
+      static_cast<int64_t>(static_cast<uint64_t>(since.ms()) + static_cast<uint64_t>(Signed())));
+  if (IsWithinReach(t)) return t;
+  ok_ = false;
+  rest_ = {};
+  return {};
 }
 
 }  // namespace heartbeatd

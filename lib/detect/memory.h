@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/time.h"
+
 namespace heartbeatd {
 
 class MemoryWriter {
@@ -13,6 +15,7 @@ class MemoryWriter {
   void Unsigned(uint64_t value);
   void Signed(int64_t value);  // small ones of either sign are short
   void Text(std::string_view text);
+  void Time(EventTime t, EventTime since = EventTime());  // the nearer to `since`, the shorter
   [[nodiscard]] const std::string& bytes() const { return bytes_; }
 
  private:
@@ -28,6 +31,8 @@ class MemoryReader {
   uint64_t Unsigned();
   int64_t Signed();
   std::string Text();
+  // One beyond IsWithinReach() was not written either.
+  EventTime Time(EventTime since = EventTime());
   [[nodiscard]] bool empty() const { return rest_.empty(); }
   [[nodiscard]] bool ok() const { return ok_; }
 

@@ -26,12 +26,17 @@ struct Answer {
 using Answers = std::vector<Answer>;
 constexpr size_t kAnswersMax = 2;
 
+// Of either sign; NaN is none.
+bool IsScore(double units) { return std::abs(units) <= 1e9; }
+
 Answers Load(std::string_view bytes) {
   Answers answers;
   MemoryReader reader(bytes);
   while (reader.ok() && !reader.empty() && answers.size() < kAnswersMax) {
-    const EventTime at(reader.Signed());
-    answers.push_back({.at = at, .micros = reader.Signed()});
+    const EventTime at = reader.Time();
+    const int64_t micros = reader.Signed();
+    if (!IsScore(Units(micros))) return {};
+    answers.push_back({.at = at, .micros = micros});
   }
   return reader.ok() ? answers : Answers();
 }
@@ -39,7 +44,7 @@ Answers Load(std::string_view bytes) {
 std::string Save(const Answers& answers) {
   MemoryWriter writer;
   for (const Answer& answer : answers) {
-    writer.Signed(answer.at.ms());
+    writer.Time(answer.at);
     writer.Signed(answer.micros);
   }
   return writer.bytes();
@@ -59,7 +64,7 @@ struct Score {
     const Property* named = event.Find(metric_property);
     const Property* score = event.Find(score_property);
     if (event.type != type || named == nullptr || named->text != metric) return;
-    if (score == nullptr || !score->number || std::abs(*score->number) > 1e9) return;
+    if (score == nullptr || !score->number || !IsScore(*score->number)) return;
     const Answer answer{.at = event.time, .micros = Micros(*score->number)};
     const auto at = std::find_if(answers->begin(), answers->end(),
                                  [&](const Answer& a) { return a.at <= answer.at; });

@@ -1,5 +1,6 @@
 #include "customer/codec.h"
 
+#include <functional>
 #include <random>
 
 #include "one_customer.h"
@@ -75,12 +76,14 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
     return out;
   };
   CustomerState state = Evaluator(rules).NewState();
-  state.first_seen = EventTime(number());
-  state.last_seen = EventTime(number());
+  const auto time = [&] { return EventTime(number() % (kReachMs + 1)); };
+  const auto day = [&] { return static_cast<int32_t>(number() % (1 << 30)); };
+  state.first_seen = time();
+  state.last_seen = time();
   state.lifecycle = {.activity = static_cast<Activity>(1 + random() % 6),
                      .previous = static_cast<Activity>(random() % 7),
-                     .since = EventTime(number()),
-                     .since_day = static_cast<int32_t>(number())};
+                     .since = time(),
+                     .since_day = day()};
   const auto moment = [&] { return kEventTimeMin + Ms(static_cast<int64_t>(random() >> 18)); };
   for (size_t n = random() % 4; n > 0; --n) {
     state.lifecycle.terms.push_back({.type = static_cast<TermType>(random() % kTermTypeCount),
@@ -122,7 +125,7 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
     measure.count = 1 + (random() >> (random() % 64));
     measure.sum_micros = number();
     measure.cadence = {.days = static_cast<uint32_t>(random()),
-                       .last_day = static_cast<int32_t>(number()),
+                       .last_day = day(),
                        .x = std::uniform_real_distribution<double>(0, 10)(random),
                        .s = static_cast<double>(random() % 100'000) / 7};
     int32_t index = static_cast<int32_t>(random() % 100'000) - 50'000;
@@ -136,18 +139,18 @@ CustomerState RandomState(const RuleSet& rules, std::mt19937_64& random) {
     }
   }
   for (RuleState& rule : state.rules) {
-    if (random() % 2 == 0) rule.due = EventTime(number());
+    if (random() % 2 == 0) rule.due = time();
     if (random() % 2 == 0) rule.memory = text(40);
     for (size_t n = random() % 4; n > 0; --n) {
       Episode& episode = rule.episodes.emplace_back();
       episode.key = fmt::format("{}", 9 - n) + text(10);  // ascending
       episode.phase = static_cast<Episode::Phase>(random() % 4);
-      episode.starts_at = EventTime(number());
+      episode.starts_at = time();
       episode.value = static_cast<double>(number()) / 3;
       episode.muted = random() % 2 == 0;
       episode.instant = random() % 2 == 0;
-      if (random() % 2 == 0) episode.clear_since = EventTime(number());
-      if (random() % 2 == 0) episode.last_fired = EventTime(number());
+      if (random() % 2 == 0) episode.clear_since = time();
+      if (random() % 2 == 0) episode.last_fired = time();
       if (random() % 2 == 0) episode.evidence = R"({"a":1})";
     }
   }
@@ -401,6 +404,62 @@ TEST_CASE("codec: a measure whose times no event can have led to is refused") {
     const Status read = codec.Decode(Encoded(codec, state), &back);
     REQUIRE(read.has_value() == row.readable);
     if (!read) CHECK(read.error().code == ExitCode::kBroken);
+  }
+}
+
+TEST_CASE("codec: times and days a million years away are refused, wherever they are") {
+  const auto rules = RulesOf(kRules);
+  CustomerCodec codec(*rules);
+  const EventTime far(kReachMs + 1);
+  using Break = std::function<void(CustomerState*)>;
+  const auto term = [](CustomerState* state) -> Term& {
+    return state->lifecycle.terms.emplace_back();
+  };
+  const auto active = [](CustomerState* state) -> LifecycleState& {
+    state->lifecycle.activity = Activity::kActive;
+    return state->lifecycle;
+  };
+  const auto episode = [](CustomerState* state) -> Episode& {
+    return state->rules[0].episodes.emplace_back();
+  };
+  const std::pair<const char*, Break> rows[] = {
+      {"first seen", [&](CustomerState* s) { s->first_seen = far; }},
+      {"last seen", [&](CustomerState* s) { s->last_seen = far; }},
+      {"activity since", [&](CustomerState* s) { active(s).since = far; }},
+      {"activity since the day", [&](CustomerState* s) { active(s).since_day = INT32_MIN; }},
+      {"stage since", [&](CustomerState* s) { s->lifecycle.standing.since = far; }},
+      {"ceased", [&](CustomerState* s) { s->lifecycle.standing.ceased[1] = far; }},
+      {"inspired", [&](CustomerState* s) { s->lifecycle.standing.inspired = far; }},
+      {"type since",
+       [&](CustomerState* s) {
+         s->lifecycle.standing.types_changed.set(1);
+         s->lifecycle.standing.types_since[1] = far;
+       }},
+      {"term starts", [&](CustomerState* s) { term(s).starts_at = far; }},
+      {"term ends", [&](CustomerState* s) { term(s).ends_at = far; }},
+      {"term changed", [&](CustomerState* s) { term(s).changed_at = far; }},
+      {"episode starts", [&](CustomerState* s) { episode(s).starts_at = far; }},
+      {"episode clear", [&](CustomerState* s) { episode(s).clear_since = far; }},
+      {"episode fired", [&](CustomerState* s) { episode(s).last_fired = far; }},
+      {"activity day",
+       [&](CustomerState* s) {
+         s->measures[0].sum_micros = 1;
+         s->measures[0].cadence.last_day = INT32_MAX;
+       }},
+      {"bucket",
+       [&](CustomerState* s) {
+         s->measures[0].buckets.push_back({.index = INT32_MIN, .count = 1});
+       }},
+  };
+  for (const auto& [name, spoil] : rows) {
+    CAPTURE(name);
+    CustomerState state = Evaluator(*rules).NewState();
+    CustomerState back;
+    REQUIRE(codec.Decode(Encoded(codec, state), &back));
+    spoil(&state);
+    const Status read = codec.Decode(Encoded(codec, state), &back);
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code == ExitCode::kBroken);
   }
 }
 

@@ -38,6 +38,26 @@ TEST_CASE("memory: numbers and texts come back in order, and small ones are shor
   CHECK(time.bytes().size() == 6);
 }
 
+TEST_CASE("memory: times come back as they were, counted from any other") {
+  const EventTime times[] = {EventTime(-5),       EventTime(0),       kEventTimeMin,
+                             EventTime(kReachMs), EventTime::Never(), EventTime::Min()};
+  for (const EventTime since : times) {
+    for (const EventTime t : times) {
+      CAPTURE(since.ms(), t.ms());
+      MemoryWriter writer;
+      writer.Time(t, since);
+      MemoryReader reader(writer.bytes());
+      CHECK(reader.Time(since) == t);
+      CHECK(reader.ok());
+    }
+  }
+  MemoryWriter far;
+  far.Time(EventTime(kReachMs + 1));
+  MemoryReader reader(far.bytes());
+  CHECK(reader.Time() == EventTime());
+  CHECK_FALSE(reader.ok());
+}
+
 TEST_CASE("memory: bytes that nobody wrote are no harm") {
   for (const std::string& bytes :
        {std::string(), std::string("\x80"), std::string("\x05xyz"), std::string(20, '\xff')}) {

@@ -118,6 +118,8 @@ TEST_CASE("time: instants saturate and keep their ends") {
   CHECK(kMin - Duration(1) == kMin);
   CHECK(EventTime(kNever.ms() - 1) + Duration(2) == kNever);
   CHECK(EventTime(kMin.ms() + 1) - Duration(2) == kMin);
+  CHECK(kNever - kMin == Duration::max());
+  CHECK(kMin - kNever == Duration::min());
   CHECK(EventTime(1) < kNever);
   CHECK(kMin < EventTime(std::numeric_limits<int64_t>::min() + 1));
 }
