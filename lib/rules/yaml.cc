@@ -20,6 +20,36 @@
 namespace heartbeatd {
 namespace {
 
+// The number of bytes of the UTF-8 character that `text` begins with; 0 if it does not.
+size_t CharacterBytes(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned lead = byte(0);
+  const size_t size = lead < 0x80                   ? 1
+                      : lead >= 0xC2 && lead < 0xE0 ? 2
+                      : lead >= 0xE0 && lead < 0xF0 ? 3
+                      : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                    : 0;
+  if (size == 0 || size > text.size()) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xC0U) != 0x80) return 0;
+  }
+  // Overlong forms, surrogates, and beyond U+10FFFF.
+  if (lead == 0xE0 && byte(1) < 0xA0) return 0;
+  if (lead == 0xED && byte(1) >= 0xA0) return 0;
+  if (lead == 0xF0 && byte(1) < 0x90) return 0;
+  if (lead == 0xF4 && byte(1) >= 0x90) return 0;
+  return size;
+}
+
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t size = CharacterBytes(text);
+    if (size == 0) return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
 constexpr size_t kIncludedFileBytesMax = 64 * 1024;
 
 std::unexpected<Error> FailAt(const Place& place, const std::string& message) {
@@ -93,6 +123,9 @@ class TreeBuilder final : public YAML::EventHandler {
     node.place = At(mark);
     node.quoted = tag == "!" || tag == "tag:yaml.org,2002:str";
     if (!node.quoted) CheckTag(tag, node.place);
+    // yaml-cpp's own escapes are not all of them in UTF-8.
+    if (!IsUtf8(value))
+      throw Stop{node.place, "the escape \\N or \\_: write \\u0085 or \\u00a0 instead"};
     node.scalar = value;
     Complete(std::move(node), anchor, Size{1, value.size(), 0}, true);
   }
@@ -221,27 +254,6 @@ class TreeBuilder final : public YAML::EventHandler {
   size_t nodes_ = 0;  // so far, kept copies counted
   size_t bytes_ = 0;
 };
-
-// The number of bytes of the UTF-8 character that `text` begins with; 0 if it does not.
-size_t CharacterBytes(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(0);
-  const size_t size = lead < 0x80                   ? 1
-                      : lead >= 0xC2 && lead < 0xE0 ? 2
-                      : lead >= 0xE0 && lead < 0xF0 ? 3
-                      : lead >= 0xF0 && lead < 0xF5 ? 4
-                                                    : 0;
-  if (size == 0 || size > text.size()) return 0;
-  for (size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80) return 0;
-  }
-  // Overlong forms, surrogates, and beyond U+10FFFF.
-  if (lead == 0xE0 && byte(1) < 0xA0) return 0;
-  if (lead == 0xED && byte(1) >= 0xA0) return 0;
-  if (lead == 0xF0 && byte(1) < 0x90) return 0;
-  if (lead == 0xF4 && byte(1) >= 0x90) return 0;
-  return size;
-}
 
 bool IsControl(char c) { return (c >= 0 && c < 0x20) || c == 0x7F; }
 

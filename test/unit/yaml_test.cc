@@ -154,6 +154,8 @@ TEST_CASE("yaml: mistakes, with their places") {
       {"a: &x [*x]\n", "f.yaml:1:8: an alias inside of what it stands for"},
       {"a: b\nc: \x04\nd: e\n", "f.yaml:2:4: the control character 0x04"},
       {"a: \x7f", "f.yaml:1:4: the control character 0x7f"},
+      {"a: \"\\N\"", "f.yaml:1:4: the escape \\N or \\_: write \\u0085 or \\u00a0 instead"},
+      {"a:\n  - \"b\\_\"", "f.yaml:2:5: the escape \\N or \\_"},
       {"a: b\nc: caf\xe9\n", "f.yaml:2:7: not UTF-8"},
       {"\xff\xfe", "f.yaml:1:1: not UTF-8"},
       {"a: \xed\xa0\x80", "f.yaml:1:4: not UTF-8"},
