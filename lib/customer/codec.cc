@@ -533,6 +533,8 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
   state->last_seen = EventTime(0);
   wire::Fixeds<uint64_t> ids;
   wire::Varints times;
+  int64_t due_ms = 0;
+  bool has_due = false;
   bool ok = true;
   while (from.Next()) {
     switch (from.key()) {
@@ -571,11 +573,18 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
       case Bytes(7):
         times = wire::Varints(from.Bytes());
         break;
+      case Varint(8):
+        due_ms = from.Sint();
+        break;
+      case Varint(9):
+        has_due = from.Bool();
+        break;
       default:
         break;  // of a newer version
     }
   }
   if (!ok || ids.size() != times.size()) return false;
+  if (has_due) state->lifecycle_due = EventTime(due_ms);
   state->recent.entries().reserve(ids.size());
   int64_t ms = 0;
   while (!ids.empty()) {
@@ -635,8 +644,6 @@ Status CustomerCodec::Decode(std::string_view bytes, CustomerState* state) const
   } catch (const wire::Malformed&) {
     return NotReadable();
   }
-  state->lifecycle_due =
-      NextSilence(rules_.lifecycle, state->measures[rules_.pulse], state->lifecycle);
   return {};
 }
 

@@ -50,6 +50,7 @@ struct ShardMeta {
   uint64_t events = 0;               // accepted ones, ever
   EventTime last_event = EventTime::Min();
   uint64_t customers = 0;
+  bool activity_as_of_touch = false;  // see LifecycleConfig::watched
 };
 std::string EncodeMeta(const ShardMeta& meta);
 // Error: unreadable, or of a newer format.

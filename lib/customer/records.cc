@@ -23,6 +23,7 @@ void WriteMeta(const ShardMeta& from, state::Meta* to) {
   to->set_events(from.events);
   to->set_last_event_ms(from.last_event.ms());
   to->set_customers(from.customers);
+  to->set_activity_as_of_touch(from.activity_as_of_touch);
 }
 
 Result<ShardMeta> ReadMeta(const state::Meta& from) {
@@ -43,6 +44,7 @@ Result<ShardMeta> ReadMeta(const state::Meta& from) {
   to.events = from.events();
   to.last_event = EventTime(from.last_event_ms());
   to.customers = from.customers();
+  to.activity_as_of_touch = from.activity_as_of_touch();
   return to;
 }
 

@@ -46,7 +46,9 @@ struct CustomerState {
   EventTime first_seen = EventTime::Never();
   EventTime last_seen = EventTime::Min();
   LifecycleState lifecycle;
-  EventTime lifecycle_due = EventTime::Never();  // of the activity; derived
+  // When the activity changes next, if that is watched; derived. Of a state that was read, a time
+  // at or before it, until the evaluator has looked at it.
+  EventTime lifecycle_due = EventTime::Never();
   std::vector<MeasureState> measures;
   std::vector<RuleState> rules;
   RecentIds recent;

@@ -187,27 +187,36 @@ struct Comparison {
   }
 
   // An event in the running bucket, with no episode about. Until its bucket has moved into the
-  // baseline it can only lift the window. So nothing drops before the deadline known so far, and
-  // nothing rises before it either unless the window is high enough now.
+  // baseline it can only lift the window. So nothing drops before the deadline known so far, nor
+  // before that if what is in the bucket is enough by itself; and nothing rises before the deadline
+  // either unless the window is high enough now.
   [[nodiscard]] EventTime AfterEvent(const Subject& s) const {
     if (s.due == EventTime::Never() && CanNeverJudge(s)) return s.due;
     const MeasureDef& def = s.measure_defs[measure];
     const int32_t running = BucketOf(def.resolution, s.calendar, s.now);
-    const bool soon = direction == Direction::kUp && MayRise(s, running);
-    const int32_t close = running + 1 + (soon ? 0 : width);
-    return std::min(s.due, BucketStart(def.resolution, s.calendar, close));
+    const EventTime moved = BucketStart(def.resolution, s.calendar, running + 1 + width);
+    if (direction == Direction::kDown)
+      return s.due < moved && MayFireWhileInWindow(s, running) ? s.due : moved;
+    const EventTime next = BucketStart(def.resolution, s.calendar, running + 1);
+    return std::min(s.due, MayFireWhileInWindow(s, running) ? next : moved);
   }
 
-  // False only if no close of the next `width` fires whatever the calendar brings: not even the
-  // highest of these windows, the next, against what lies in the baseline at every one of them.
-  [[nodiscard]] bool MayRise(const Subject& s, int32_t running) const {
+  // False only if no close of the next `width`, at which the running bucket lies in the window,
+  // fires whatever the calendar brings. To rise: not even the highest of these windows, the next,
+  // against what lies in the baseline at every one of them. To drop, whatever events come: not even
+  // with nothing else in the window, against all that lies in the baseline at any of them.
+  [[nodiscard]] bool MayFireWhileInWindow(const Subject& s, int32_t running) const {
     if (compare != Compare::kMean || (value != Value::kCount && value != Value::kDays)) return true;
     const MeasureDef& def = s.measure_defs[measure];
     const MeasureState& state = s.measures[measure];
+    const bool up = direction == Direction::kUp;
+    // A day may lie in two periods: together they may have more than there are.
+    if (!up && value == Value::kDays && def.resolution != Resolution::kDay) return true;
     const WindowTotals window_totals =
-        TotalsOf(def, s.calendar, state, running + 1 - width, running + 1);
+        TotalsOf(def, s.calendar, state, up ? running + 1 - width : running, running + 1);
     const WindowTotals baseline_totals =
-        TotalsOf(def, s.calendar, state, running - periods * width, running - width + 1);
+        up ? TotalsOf(def, s.calendar, state, running - periods * width, running - width + 1)
+           : TotalsOf(def, s.calendar, state, running + 1 - (periods + 1) * width, running);
     const Picture bound{.window = Pick(value, window_totals),
                         .window_count = window_totals.count,
                         .periods = {Pick(value, baseline_totals) / periods},

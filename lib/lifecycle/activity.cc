@@ -27,8 +27,8 @@ constexpr std::array<std::pair<A, A>, 12> kLegal = {{
     {A::kLost, A::kReactivated},
 }};
 
-// Where silence leads from here: the index into the thresholds, or -1.
-int StepDown(Activity activity) {
+// The index of the threshold that ends this activity, or -1: only an event does.
+int ThresholdOf(Activity activity) {
   switch (activity) {
     case A::kNew:
     case A::kActive:
@@ -96,7 +96,7 @@ bool OnPulse(const MeasureState& pulse, EventTime at, EventTime now, LifecycleSt
 
 EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse,
                       const LifecycleState& state) {
-  const int step = StepDown(state.activity);
+  const int step = ThresholdOf(state.activity);
   if (step < 0 || pulse.count == 0) return EventTime::Never();
   if (config.after[step]) return pulse.last + *config.after[step];
   if (pulse.cadence.days >= LifecycleConfig::kNewDays) {
@@ -109,15 +109,19 @@ EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse,
   return pulse.last + Duration(std::max<int64_t>(1, std::llround(ms)));
 }
 
+void StepDown(const MeasureState& pulse, EventTime due, LifecycleState* state) {
+  static constexpr std::array<Activity, 3> kDown = {A::kAtRisk, A::kDormant, A::kLost};
+  const auto step = static_cast<size_t>(ThresholdOf(state->activity));
+  // Never before the step above it: with the horizon, or thresholds edited, several may fall
+  // together.
+  MoveTo(kDown[step], std::max(due, state->since), pulse, state);
+}
+
 bool OnSilence(const LifecycleConfig& config, const MeasureState& pulse, EventTime now,
                LifecycleState* state) {
   const EventTime due = NextSilence(config, pulse, *state);
   if (due > now) return false;
-  static constexpr std::array<Activity, 3> kDown = {A::kAtRisk, A::kDormant, A::kLost};
-  const auto step = static_cast<size_t>(StepDown(state->activity));
-  // Never before the step above it: with the horizon, or thresholds edited, several may fall
-  // together.
-  MoveTo(kDown[step], std::max(due, state->since), pulse, state);
+  StepDown(pulse, due, state);
   return true;
 }
 

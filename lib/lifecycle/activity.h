@@ -42,6 +42,10 @@ struct LifecycleConfig {
   double population_gap_days = 60;               // m0
   Duration horizon = std::chrono::hours(24) * 3650;
 
+  // Some rule looks at the customer when his activity changes. Else it has no deadlines: it is
+  // brought up to date when the customer is next looked at, to what it would have become anyway.
+  bool watched = false;
+
   // What is remembered only where some rule or some alert wants it.
   TermFields term_fields;
   bool tracks_terms = false;
@@ -69,6 +73,9 @@ bool OnPulse(const MeasureState& pulse, EventTime at, EventTime now, LifecycleSt
 // When silence changes the activity next, if no event comes; Never() if it does not.
 EventTime NextSilence(const LifecycleConfig& config, const MeasureState& pulse,
                       const LifecycleState& state);
+
+// Takes the step down that is due at `due`, which NextSilence() has said.
+void StepDown(const MeasureState& pulse, EventTime due, LifecycleState* state);
 
 // Takes at most one step down that is due at or before `now`; true if it did. `state->since` is
 // then the moment at which it was due.

@@ -326,6 +326,8 @@ class Compiler {
 
   void Finish() {
     LifecycleConfig& life = out_->lifecycle;
+    for (const Rule& rule : out_->rules)
+      life.watched = life.watched || rule.detector.on_lifecycle || !rule.policy.where.everybody();
     if (life.tracks_terms) life.term_fields = AddTermFields(out_->schema);
     for (size_t i = 0; i < out_->measures.size(); ++i)
       out_->measures[i].buckets_kept = buckets_needed_[i];

@@ -74,6 +74,7 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
     const int64_t oldest_ms = (now - rules_.dedupe_within).ms();
     state->recent.Add({event.id_hash, now.ms()}, rules_.dedupe_ids, oldest_ms);
   }
+  if (!rules_.lifecycle.watched) CatchUp(now, state);
   effect.late = event.time < now;
   state->first_seen = std::min(state->first_seen, event.time);
   state->last_seen = std::max(state->last_seen, event.time);
@@ -109,7 +110,7 @@ EventEffect Evaluator::OnEvent(std::string_view customer, const Event& event, Ev
   if (moved) wanted |= on_lifecycle_;
   ForgetEnds();
   Evaluate(occasion, wanted);
-  if (pulse) Step(occasion);
+  if (pulse || rules_.lifecycle.watched) Step(occasion);
   return effect;
 }
 
@@ -128,7 +129,8 @@ void Evaluator::OnTimer(std::string_view customer, EventTime now, EventTime noti
 }
 
 void Evaluator::OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed,
-                               CustomerState* state, std::vector<OutgoingAlert>* alerts) {
+                               CustomerState* state, std::vector<OutgoingAlert>* alerts,
+                               bool unwatched) {
   // What is no longer tracked is forgotten, and what was not is made up for: no news either way.
   LifecycleState& life = state->lifecycle;
   const StandingConfig& tracked = rules_.lifecycle.standing;
@@ -142,6 +144,7 @@ void Evaluator::OnRulesChanged(std::string_view customer, EventTime now, EventTi
                     .alerts = alerts,
                     .first_alert = alerts->size()};
   Update(occasion);
+  if (unwatched) CatchUp(now, state);
   occasion.left_out = LeftOut(*state);
   ForgetEnds();
   Step(occasion);
@@ -164,6 +167,12 @@ bool Evaluator::Update(const Occasion& occasion) {
                         occasion.now, &life.standing);
 }
 
+void Evaluator::CatchUp(EventTime now, CustomerState* state) const {
+  while (OnSilence(rules_.lifecycle, state->measures[rules_.pulse], now, &state->lifecycle)) {
+  }
+  state->lifecycle_due = EventTime::Never();
+}
+
 void Evaluator::Step(Occasion occasion) {
   CustomerState& state = *occasion.state;
   const MeasureState& pulse = state.measures[rules_.pulse];
@@ -172,11 +181,19 @@ void Evaluator::Step(Occasion occasion) {
     Evaluate(occasion, on_lifecycle_);
     occasion.left_out = LeftOut(state);
   }
-  while (OnSilence(rules_.lifecycle, pulse, occasion.now, &state.lifecycle)) {
+  if (!rules_.lifecycle.watched) {
+    // Before an event it has; after one of now nothing is due.
+    if (occasion.event == nullptr || occasion.event->time < occasion.now)
+      CatchUp(occasion.now, &state);
+    return;
+  }
+  EventTime due = NextSilence(rules_.lifecycle, pulse, state.lifecycle);
+  for (; due <= occasion.now; due = NextSilence(rules_.lifecycle, pulse, state.lifecycle)) {
+    StepDown(pulse, due, &state.lifecycle);
     Evaluate(occasion, on_lifecycle_);
     occasion.left_out = LeftOut(state);
   }
-  state.lifecycle_due = NextSilence(rules_.lifecycle, pulse, state.lifecycle);
+  state.lifecycle_due = due;
 }
 
 Evaluator::RuleMask Evaluator::LeftOut(const CustomerState& state) const {

@@ -52,9 +52,12 @@ class Evaluator {
   void OnTimer(std::string_view customer, EventTime now, EventTime noticed, CustomerState* state,
                std::vector<OutgoingAlert>* alerts);
 
-  // Looks at every rule, because the rule set has changed since the state was written.
+  // Looks at every rule, because the rule set has changed since the state was written. `unwatched`:
+  // by the rules until now nobody watched the activity: of the changes that time has made since the
+  // customer was last looked at only the newest is told, as to any rule that is new.
   void OnRulesChanged(std::string_view customer, EventTime now, EventTime noticed,
-                      CustomerState* state, std::vector<OutgoingAlert>* alerts);
+                      CustomerState* state, std::vector<OutgoingAlert>* alerts,
+                      bool unwatched = false);
 
  private:
   static constexpr size_t kRulesMax = 256;
@@ -86,6 +89,8 @@ class Evaluator {
   void ForgetEnds();
   // Brings stage, active types and value tier up to now. True if one of them changed.
   bool Update(const Occasion& occasion);
+  // Takes every step down that silence has made by `now`. Nobody hears of it, nor waits for more.
+  void CatchUp(EventTime now, CustomerState* state) const;
   // Takes every step that silence and the end of what a customer has make by `now`, evaluating
   // after each.
   void Step(Occasion occasion);

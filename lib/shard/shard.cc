@@ -43,6 +43,7 @@ Shard::Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta)
   if (meta_.rules_hash == options_.rules->hash) return;
   if (meta_.clock == EventTime::Min()) {
     meta_.rules_hash = options_.rules->hash;  // nobody is known yet
+    meta_.activity_as_of_touch = !options_.rules->lifecycle.watched;
   } else {
     sweep_after_.emplace();
   }
@@ -208,13 +209,15 @@ Result<size_t> Shard::Sweep(size_t units_max, WallTime now) {
     Result<Customer*> found = customers_.Find(id);
     if (!found) return std::unexpected(std::move(found.error()));
     if (!(*found)->exists) continue;
-    evaluator_.OnRulesChanged((*found)->id, meta_.clock, noticed, (*found)->state, &outbox_.alerts);
+    evaluator_.OnRulesChanged((*found)->id, meta_.clock, noticed, (*found)->state, &outbox_.alerts,
+                              meta_.activity_as_of_touch);
     customers_.MarkChanged(*found);
     sweep_after_ = id;
   }
   if (chunk->size() < units_max) {
     sweep_after_.reset();
     meta_.rules_hash = options_.rules->hash;
+    meta_.activity_as_of_touch = !options_.rules->lifecycle.watched;
     meta_dirty_ = true;
   }
   return chunk->size();

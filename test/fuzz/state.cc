@@ -56,7 +56,7 @@ void FeedCustomer(std::string_view bytes) {
   Require(once == twice, "equal states have equal bytes");
   Require(again.measures.size() == state.measures.size() &&
               again.rules.size() == state.rules.size() && again.lifecycle == state.lifecycle &&
-              again.lifecycle_due == state.lifecycle_due,
+              again.Due() == state.Due(),
           "the same state");
   LiveOn(&again);
 }

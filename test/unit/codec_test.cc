@@ -31,7 +31,6 @@ void CheckSame(const CustomerState& a, const CustomerState& b) {
   CHECK(a.first_seen == b.first_seen);
   CHECK(a.last_seen == b.last_seen);
   CHECK((a.lifecycle == b.lifecycle));
-  CHECK(a.lifecycle_due == b.lifecycle_due);
   CHECK((a.measures == b.measures));
   REQUIRE(a.rules.size() == b.rules.size());
   for (size_t i = 0; i < a.rules.size(); ++i) {
@@ -177,7 +176,8 @@ ShardMeta SomeMeta() {
           .activity_ms = {1, 5, -3, int64_t{1} << 60},
           .events = 12345,
           .last_event = At("2026-02-28"),
-          .customers = 99};
+          .customers = 99,
+          .activity_as_of_touch = true};
 }
 
 void CheckSame(const ShardMeta& a, const ShardMeta& b) {
@@ -189,6 +189,7 @@ void CheckSame(const ShardMeta& a, const ShardMeta& b) {
   CHECK(a.events == b.events);
   CHECK(a.last_event == b.last_event);
   CHECK(a.customers == b.customers);
+  CHECK(a.activity_as_of_touch == b.activity_as_of_touch);
 }
 
 }  // namespace

@@ -180,8 +180,10 @@ TEST_CASE(
                                         {"purchase", "refund", false},
                                         {"[purchase, refund]", "refund", true}}));
   CAPTURE(row.types, row.event);
-  OneCustomer customer(fmt::format(
-      "measures: {{m: {{type: {}, sum: amount}}}}\nlifecycle: {{measure: m}}\n", row.types));
+  OneCustomer customer(
+      fmt::format("measures: {{m: {{type: {}, sum: amount}}}}\nlifecycle: {{measure: m}}\n"
+                  "rules: [{{id: life, detector: transition, of: activity}}]\n",
+                  row.types));
   customer.On(kT, fmt::format(R"("type":"{}","amount":3)", row.event));
   CHECK((customer.state.lifecycle.activity == Activity::kNew) == row.moves);
   CHECK((customer.state.Due() != EventTime::Never()) == row.moves);
@@ -322,11 +324,93 @@ TEST_CASE("evaluator: after a change of the rules every rule is judged on what i
   CustomerCodec new_codec(*after.rules);
   REQUIRE(new_codec.Decode(old_codec.Encode(before.state), &after.state));
   after.now = before.now;
-  CHECK(after.state.Due() == kT + Days(100));  // nobody has looked yet: only the life cycle's
+  CHECK(after.state.Due() == before.state.Due());  // nobody has looked yet
   after.evaluator.OnRulesChanged("c42", after.now, after.now, &after.state, &after.alerts);
   CHECK(after.Take() == Lines{"2026-03-11T09:00:00Z new firing silent_too_long"});
   after.AdvanceTo(kT + Days(90));
   CHECK(after.Take() == Lines{"2026-03-21T09:00:00Z later firing silent_too_long"});
+}
+
+// An activity that no rule watches costs no deadlines, and is the same whenever somebody looks.
+TEST_CASE("evaluator: an activity that nobody watches is what it would be if somebody did") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
+  size_t alerts = 0;
+  size_t transitions = 0;
+  for (int round = 0; round < 100; ++round) {
+    std::string yaml = fmt::format(
+        "measures: {{m: {{type: purchase, population_gap: {}d}}}}\n"
+        "lifecycle: {{measure: m, population_gap: {}d{}}}\n"
+        "rules:\n  - {{id: quiet, detector: silence, measure: m, after: {}h, minimum: {{days: "
+        "1}}}}\n",
+        pick(1, 20), pick(1, 20),
+        pick(0, 1) == 0 ? ""
+                        : fmt::format(", at_risk: {{after: {}h}}, dormant: {{after: {}h}}, lost: "
+                                      "{{after: {}h}}",
+                                      pick(1, 200), pick(200, 400), pick(400, 900)),
+        pick(10, 2000));
+    CAPTURE(round, yaml);
+    OneCustomer unwatched(yaml);
+    OneCustomer watched(yaml + "  - {id: life, detector: transition, of: activity}\n");
+    CHECK_FALSE(unwatched.rules->lifecycle.watched);
+    CHECK(watched.rules->lifecycle.watched);
+    EventTime now = kT;
+    for (int i = 0; i < 40; ++i) {
+      now = now + Hours(static_cast<int64_t>(std::exponential_distribution<double>(1)(random) *
+                                             (pick(0, 4) == 0 ? 1500 : 80)));
+      const EventTime at = now - (pick(0, 5) == 0 ? Hours(pick(0, 300)) : Hours(0));
+      const bool purchase = pick(0, 3) != 0;
+      for (OneCustomer* customer : {&unwatched, &watched}) {
+        customer->AdvanceTo(now);
+        customer->On(at, purchase ? R"("type":"purchase","amount":1)" : R"("type":"login")");
+      }
+      CHECK((unwatched.state.lifecycle == watched.state.lifecycle));
+      CHECK(unwatched.state.lifecycle_due == EventTime::Never());
+      const size_t before = alerts;
+      unwatched.Take();
+      watched.Take();
+      size_t other = 0;
+      for (const nlohmann::json& alert : watched.taken) {
+        if (alert["data"]["rule"] == "life") {
+          ++transitions;
+          continue;
+        }
+        REQUIRE(other < unwatched.taken.size());
+        CHECK(alert == unwatched.taken[other++]);  // it names the activity
+        ++alerts;
+      }
+      CHECK(alerts - before == unwatched.taken.size());
+    }
+  }
+  CHECK(alerts > 500);
+  CHECK(transitions > 500);
+}
+
+TEST_CASE(
+    "evaluator: of what an activity became before anybody watched it a new rule hears the newest") {
+  const std::string life =
+      "lifecycle: {at_risk: {after: 10d}, dormant: {after: 20d}, lost: {after: 40d}}\n";
+  const bool unwatched = GENERATE(true, false);
+  CAPTURE(unwatched);
+  OneCustomer before(life);
+  before.Purchase(kT);
+  OneCustomer after(life + "rules: [{id: life, detector: transition, of: activity}]\n");
+  CustomerCodec old_codec(*before.rules);
+  CustomerCodec new_codec(*after.rules);
+  REQUIRE(new_codec.Decode(old_codec.Encode(before.state), &after.state));
+  after.now = kT + Days(25);
+  after.evaluator.OnRulesChanged("c42", after.now, after.now, &after.state, &after.alerts,
+                                 unwatched);
+  CHECK(after.state.lifecycle.activity == Activity::kDormant);
+  const Lines steps = {"2026-03-11T09:00:00Z life firing activity_changed",
+                       "2026-03-21T09:00:00Z life firing activity_changed"};
+  CHECK(after.Take() == (unwatched ? Lines{steps[1]} : steps));
+  after.AdvanceTo(kT + Days(50));
+  CHECK(after.Take() == Lines{"2026-04-10T09:00:00Z life firing activity_changed"});
 }
 
 // Looking at a customer more often than asked shows nothing else, for all detectors and policies

@@ -410,6 +410,28 @@ TEST_CASE("shard: new rules are judged on what is known, in as many steps as it 
   CHECK(driver.Take() == Lines{});
 }
 
+TEST_CASE("shard: the first rule that watches the activity hears its newest change, then all") {
+  const std::string life =
+      "lifecycle: {at_risk: {after: 10d}, dormant: {after: 20d}, lost: {after: 40d}}\n";
+  ShardDriver driver({.rules = life});
+  driver.Send(kT);
+  driver.Settle();
+  CHECK(driver.shard().customers().timers_in_memory() == 0);
+  driver.AdvanceTo(kT + Days(25));
+  driver.Commit();
+  REQUIRE(driver.Save());
+  const std::string watching = "rules: [{id: life, detector: transition, of: activity}]\n";
+  driver.ChangeRules(life + watching);
+  driver.Settle();
+  CHECK(driver.Take() == Lines{"2026-03-21T09:00:00Z c42 life firing activity_changed"});
+  REQUIRE(driver.Save());
+  // It was watched by then: what other thresholds make of it is news, step by step.
+  driver.ChangeRules(
+      "lifecycle: {at_risk: {after: 10d}, dormant: {after: 20d}, lost: {after: 22d}}\n" + watching);
+  driver.Settle();
+  CHECK(driver.Take() == Lines{"2026-03-23T09:00:00Z c42 life firing activity_changed"});
+}
+
 TEST_CASE("shard: a removed rule's deadlines go with it") {
   ShardDriver driver({.rules = kQuiet});
   driver.Send(kT);

@@ -154,6 +154,7 @@ TEST_CASE(
           customer->state->rules[0].due = random() % 6 == 0
                                               ? EventTime::Never()
                                               : now + Hours(static_cast<int64_t>(random() % 500));
+          customer->state->lifecycle_due = EventTime::Never();
           table->MarkChanged(customer);
           model[id] = customer->state->rules[0].due;
           break;
@@ -187,6 +188,7 @@ TEST_CASE(
             CHECK(std::string((*next)->id) == expected->second);
             model[expected->second] = (*next)->state->rules[0].due =
                 due + Hours(static_cast<int64_t>(1 + random() % 900));
+            (*next)->state->lifecycle_due = EventTime::Never();
             table->MarkChanged(*next);
           }
           break;
@@ -227,6 +229,7 @@ TEST_CASE("timers: a save that fails loses no deadline") {
     const auto set_due = [&](EventTime due) {
       Customer* customer = *table.Find("c");
       customer->state->rules[0].due = due;
+      customer->state->lifecycle_due = EventTime::Never();
       table.MarkChanged(customer);
       table.OnProduced();
       table.OnCommitted();

@@ -37,6 +37,8 @@ class Customer:
 
     def __init__(self, name, configuration, rules, alerts):
         self.name, self.configuration, self.rules, self.alerts = name, configuration, rules, alerts
+        # Else the activity is brought up to date only when the customer is looked at.
+        self.activity_is_watched = any(isinstance(detector, detectors.Transition) for _, detector in rules)
         self.forget()
 
     def forget(self):
@@ -57,11 +59,14 @@ class Customer:
 
     def pass_time(self, end):
         """Everything that happens by itself up to `end`, each at its own time."""
-        while self.exists and (now := min([self.lifecycle.next_ms(self.pulse), *self.due])) <= end:
+        while self.exists and (now := min([self.activity_due_ms(), *self.due])) <= end:
             self.step_down(now)
             for number, due in enumerate(self.due):
                 if due <= now:
                     self.judge_rule(number, now)
+
+    def activity_due_ms(self):
+        return self.lifecycle.next_ms(self.pulse) if self.activity_is_watched else values.NEVER
 
     def step_down(self, now):
         while self.lifecycle.step_down(self.pulse, now):
@@ -79,6 +84,7 @@ class Customer:
         if any(event.id == known for known, _ in self.recent):
             return False
         self.remember(event, now)
+        self.step_down(now)
         self.exists = True
         self.first_seen_ms = event.ms if self.first_seen_ms is None else min(event.ms, self.first_seen_ms)
         self.last_seen_ms = event.ms if self.last_seen_ms is None else max(event.ms, self.last_seen_ms)
