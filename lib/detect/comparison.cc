@@ -27,6 +27,7 @@ constexpr int32_t kNoClose = std::numeric_limits<int32_t>::max();
 struct Thresholds {
   std::optional<double> ratio;
   std::optional<double> p_value;
+  std::optional<ExactTest> test;  // at p_value
 };
 
 // What is known at one close.
@@ -106,12 +107,21 @@ struct Comparison {
     return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
   }
 
+  // The window's share of the time.
+  [[nodiscard]] double Share() const { return 1.0 / (1.0 + periods); }
+
   [[nodiscard]] double PValue(const Picture& picture) const {
     const int64_t k = picture.window_count;
     const int64_t n = k + picture.baseline_count;
-    const double share = 1.0 / (1.0 + periods);
-    return direction == Direction::kDown ? BinomialAtMost(k, n, share)
-                                         : BinomialAtLeast(k, n, share);
+    return direction == Direction::kDown ? BinomialAtMost(k, n, Share())
+                                         : BinomialAtLeast(k, n, Share());
+  }
+
+  void Tabulate(Thresholds* thresholds) const {
+    using Tail = ExactTest::Tail;
+    if (thresholds->p_value)
+      thresholds->test.emplace(direction == Direction::kDown ? Tail::kAtMost : Tail::kAtLeast,
+                               Share(), *thresholds->p_value);
   }
 
   // Whether the window is that far from the baseline by these thresholds.
@@ -123,7 +133,8 @@ struct Comparison {
         direction == Direction::kDown ? limit - picture.window : picture.window - limit;
     if (compare == Compare::kEach && !(past > slack)) return false;
     if (compare != Compare::kEach && thresholds.ratio && !(past >= -slack)) return false;
-    return !thresholds.p_value || PValue(picture) <= *thresholds.p_value;
+    return !thresholds.test ||
+           thresholds.test->IsSignificant(picture.window_count, picture.baseline_count);
   }
 
   // Whether the window has come back towards the usual since it was `before`.
@@ -412,6 +423,8 @@ Detector MakeComparison(MapReader& fields, const DetectorContext& context, Direc
   const MeasureDef& def = context.measures[comparison.measure];
   comparison.width = WidthOf(fields, "window", comparison.window, def.resolution);
   if (comparison.width == 0) return detector;
+  for (Thresholds* thresholds : {&comparison.fire, &comparison.resolve})
+    comparison.Tabulate(thresholds);
   int32_t& needed = context.buckets_needed[comparison.measure];
   needed = std::max(needed, comparison.width * (comparison.periods + 1));
   detector.measures = {measure};

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <random>
 
+#include "detect/exact_test.h"
 #include "one_customer.h"
 
 using namespace heartbeatd;
@@ -397,6 +398,29 @@ TEST_CASE("dropping: p-values equal the sums of binomial terms") {
         judge.Purchases(kDay0 + Days(27), 1);
       }
     }
+  }
+}
+
+TEST_CASE("exact test: critical values decide as the p-values do") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  std::uniform_real_distribution<double> exponent(-12, 0);
+  for (int round = 0; round < 60; ++round) {
+    const double p = 1.0 / static_cast<double>(2 + random() % 8);
+    const double level = std::pow(10, exponent(random));
+    CAPTURE(round, p, level);
+    const ExactTest at_most(ExactTest::Tail::kAtMost, p, level);
+    const ExactTest at_least(ExactTest::Tail::kAtLeast, p, level);
+    size_t wrong = 0;
+    for (int64_t k = 0; k < 40; ++k) {
+      for (int64_t others = 0; others < 400; ++others) {
+        const int64_t n = k + others;
+        wrong += at_most.IsSignificant(k, others) != (BinomialAtMost(k, n, p) <= level) ? 1 : 0;
+        wrong += at_least.IsSignificant(k, others) != (BinomialAtLeast(k, n, p) <= level) ? 1 : 0;
+      }
+    }
+    CHECK(wrong == 0);
   }
 }
 
