@@ -78,6 +78,9 @@ class CustomerTable {
 
   // The customers to be committed, in the order in which they first changed.
   [[nodiscard]] const std::vector<Customer*>& uncommitted() const { return uncommitted_; }
+  // The i-th of them, or null behind the last. For whoever goes through all of them: fetches those
+  // that follow from memory.
+  [[nodiscard]] Customer* Uncommitted(size_t i) const;
   // The changelog's value of a customer, good until the customer changes; nothing for an erased
   // one.
   std::optional<std::string_view> Encode(Customer* customer);

@@ -38,7 +38,7 @@ class Transaction {
       if (TxResult r = ProduceDeadLetter(dead); !r.ok()) return r;
     }
     const int32_t partition = shard->options().partition;
-    for (Customer* customer : shard->customers().uncommitted()) {
+    for (size_t i = 0; Customer* customer = shard->customers().Uncommitted(i); ++i) {
       const std::optional<std::string_view> value = shard->customers().Encode(customer);
       key_.assign(1, 'c');
       key_ += customer->id;
