@@ -40,11 +40,14 @@ class CustomerCodec {
   std::vector<char> buffer_;
 };
 
+// Stands for no rules at all: customers are as of some here, of others there.
+inline constexpr uint64_t kRulesUnsettled = 0;
+
 // The shard's own record, part of every commit.
 struct ShardMeta {
   EventTime clock = EventTime::Min();   // T
   std::map<std::string, int64_t> next;  // next offset per input topic
-  uint64_t rules_hash = 0;
+  uint64_t rules_hash = kRulesUnsettled;
   std::string changelog_id;
   std::vector<int64_t> activity_ms;  // see Traffic in shard/traffic.h
   uint64_t events = 0;               // accepted ones, ever

@@ -1,7 +1,6 @@
 #include "detect/exact_test.h"
 
 #include <boost/math/special_functions/beta.hpp>
-#include <limits>
 
 namespace heartbeatd {
 

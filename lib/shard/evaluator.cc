@@ -176,13 +176,16 @@ void Evaluator::CatchUp(EventTime now, CustomerState* state) const {
 void Evaluator::Step(Occasion occasion) {
   CustomerState& state = *occasion.state;
   const MeasureState& pulse = state.measures[rules_.pulse];
+  const bool watched = rules_.lifecycle.watched;
+  // What silence did before now comes before what happens now. Before an event it has.
+  if (!watched && occasion.event == nullptr) CatchUp(occasion.now - Duration(1), &state);
   occasion.left_out = LeftOut(state);
   if (state.lifecycle.standing.due <= occasion.now && Update(occasion)) {
     Evaluate(occasion, on_lifecycle_);
     occasion.left_out = LeftOut(state);
   }
-  if (!rules_.lifecycle.watched) {
-    // Before an event it has; after one of now nothing is due.
+  if (!watched) {
+    // After an event of now nothing is due.
     if (occasion.event == nullptr || occasion.event->time < occasion.now)
       CatchUp(occasion.now, &state);
     return;

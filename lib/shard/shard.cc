@@ -40,12 +40,15 @@ Shard::Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta)
       growth_per_event_(static_cast<uint32_t>(kGrowthPerEvent +
                                               kGrowthPerMeasure * options_.rules->measures.size())),
       carried_(options_.rules->schema.properties().size(), 0) {
-  if (meta_.rules_hash == options_.rules->hash) return;
-  if (meta_.clock == EventTime::Min()) {
-    meta_.rules_hash = options_.rules->hash;  // nobody is known yet
+  const bool nobody_known = meta_.clock == EventTime::Min();
+  if (meta_.rules_hash == options_.rules->hash || nobody_known) {
+    meta_.rules_hash = options_.rules->hash;
+    // Also where the record is of a version that did not say.
     meta_.activity_as_of_touch = !options_.rules->lifecycle.watched;
   } else {
     sweep_after_.emplace();
+    // Whoever goes on from the midst of it begins anew, even with the rules of before.
+    meta_.rules_hash = kRulesUnsettled;
   }
 }
 

@@ -342,17 +342,20 @@ TEST_CASE("evaluator: an activity that nobody watches is what it would be if som
   size_t alerts = 0;
   size_t transitions = 0;
   for (int round = 0; round < 100; ++round) {
+    const int within = pick(1, 90);
     std::string yaml = fmt::format(
-        "measures: {{m: {{type: purchase, population_gap: {}d}}}}\n"
+        "measures: {{m: {{type: purchase, sum: amount, population_gap: {}d}}}}\n"
         "lifecycle: {{measure: m, population_gap: {}d{}}}\n"
+        "value_tiers: {{measure: m, high: 20, middle: 5, within: {}d}}\n"
         "rules:\n  - {{id: quiet, detector: silence, measure: m, after: {}h, minimum: {{days: "
-        "1}}}}\n",
+        "1}}}}\n"
+        "  - {{id: poor, detector: threshold, measure: m, value: sum, window: {}d, below: 3}}\n",
         pick(1, 20), pick(1, 20),
         pick(0, 1) == 0 ? ""
                         : fmt::format(", at_risk: {{after: {}h}}, dormant: {{after: {}h}}, lost: "
                                       "{{after: {}h}}",
                                       pick(1, 200), pick(200, 400), pick(400, 900)),
-        pick(10, 2000));
+        within, pick(10, 2000), within);
     CAPTURE(round, yaml);
     OneCustomer unwatched(yaml);
     OneCustomer watched(yaml + "  - {id: life, detector: transition, of: activity}\n");
@@ -366,7 +369,7 @@ TEST_CASE("evaluator: an activity that nobody watches is what it would be if som
       const bool purchase = pick(0, 3) != 0;
       for (OneCustomer* customer : {&unwatched, &watched}) {
         customer->AdvanceTo(now);
-        customer->On(at, purchase ? R"("type":"purchase","amount":1)" : R"("type":"login")");
+        customer->On(at, purchase ? R"("type":"purchase","amount":4)" : R"("type":"login")");
       }
       CHECK((unwatched.state.lifecycle == watched.state.lifecycle));
       CHECK(unwatched.state.lifecycle_due == EventTime::Never());

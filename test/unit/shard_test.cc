@@ -432,6 +432,38 @@ TEST_CASE("shard: the first rule that watches the activity hears its newest chan
   CHECK(driver.Take() == Lines{"2026-03-23T09:00:00Z c42 life firing activity_changed"});
 }
 
+TEST_CASE("shard: a record that does not say whether the activity was watched is put right") {
+  const std::string life =
+      "lifecycle: {at_risk: {after: 10d}, dormant: {after: 20d}, lost: {after: 40d}}\n";
+  const auto rules = RulesOf(life);
+  const ShardMeta old{.clock = kT, .rules_hash = rules->hash};
+  const Shard shard({.topics = {"events"}, .rules = rules}, MakeMemoryStore(), old);
+  CHECK(shard.Meta().activity_as_of_touch);
+}
+
+TEST_CASE("shard: rules that come back in the midst of a sweep are swept again") {
+  const std::string life =
+      "lifecycle: {at_risk: {after: 10d}, dormant: {after: 20d}, lost: {after: 40d}}\n";
+  const std::string watching = life + "rules: [{id: life, detector: transition, of: activity}]\n";
+  ShardDriver driver({.rules = watching});
+  driver.Send(kT, "a");
+  driver.Send(kT, "b");
+  driver.Settle();
+  REQUIRE(driver.Save());
+  driver.ChangeRules(life);
+  const Result<size_t> done = driver.shard().Step(1, driver.wall);
+  REQUIRE(done);
+  REQUIRE(*done == 1);
+  driver.Commit();
+  REQUIRE(driver.Save());
+  driver.ChangeRules(watching);
+  driver.Settle();
+  driver.AdvanceTo(kT + Days(15));
+  driver.Commit();
+  CHECK(driver.Take() == Lines{"2026-03-11T09:00:00Z a life firing activity_changed",
+                               "2026-03-11T09:00:00Z b life firing activity_changed"});
+}
+
 TEST_CASE("shard: a removed rule's deadlines go with it") {
   ShardDriver driver({.rules = kQuiet});
   driver.Send(kT);
