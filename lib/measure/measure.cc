@@ -78,17 +78,10 @@ void AddActivityDay(int32_t day, Cadence* cadence) {
 }  // namespace
 
 bool HashSet::Insert(uint32_t hash) {
-  if (!hashes_) hashes_ = std::make_unique<std::vector<uint32_t>>();
-  const auto at = std::lower_bound(hashes_->begin(), hashes_->end(), hash);
-  if (at != hashes_->end() && *at == hash) return false;
-  hashes_->insert(at, hash);
+  const auto at = std::lower_bound(hashes_.begin(), hashes_.end(), hash);
+  if (at != hashes_.end() && *at == hash) return false;
+  hashes_.insert(at, hash);
   return true;
-}
-
-bool HashSet::operator==(const HashSet& other) const {
-  const std::span<const uint32_t> a = hashes();
-  const std::span<const uint32_t> b = other.hashes();
-  return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
 Duration LengthOf(Resolution resolution) {

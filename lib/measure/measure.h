@@ -7,6 +7,8 @@
 // thread-safe beyond that, and a Calendar carries a cache, so use one per thread.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -57,30 +59,18 @@ struct Cadence {
   bool operator==(const Cadence&) const = default;
 };
 
-// Hashes in ascending order. One pointer wide while empty, as almost all of them are: buckets are
-// what most of a customer's memory goes to.
+// Hashes in ascending order. Most sets have none or one or two, which need no memory of their own.
 class HashSet {
  public:
-  HashSet() = default;
-  HashSet(const HashSet& other)
-      : hashes_(other.hashes_ ? std::make_unique<std::vector<uint32_t>>(*other.hashes_) : nullptr) {
-  }
-  HashSet(HashSet&&) noexcept = default;
-  HashSet& operator=(const HashSet& other) { return *this = HashSet(other); }
-  HashSet& operator=(HashSet&&) noexcept = default;
-  ~HashSet() = default;
-
-  [[nodiscard]] std::span<const uint32_t> hashes() const {
-    return hashes_ ? std::span<const uint32_t>(*hashes_) : std::span<const uint32_t>();
-  }
-  [[nodiscard]] size_t size() const { return hashes().size(); }
-  [[nodiscard]] bool empty() const { return size() == 0; }
+  [[nodiscard]] std::span<const uint32_t> hashes() const { return hashes_; }
+  [[nodiscard]] size_t size() const { return hashes_.size(); }
+  [[nodiscard]] bool empty() const { return hashes_.empty(); }
   // False, and nothing is added, if it is there already.
   bool Insert(uint32_t hash);
-  bool operator==(const HashSet& other) const;
+  bool operator==(const HashSet&) const = default;
 
  private:
-  std::unique_ptr<std::vector<uint32_t>> hashes_;
+  absl::InlinedVector<uint32_t, 4> hashes_;
 };
 
 // The events of one bucket. Refunds change `sum_micros` only, so a bucket may hold no event.
