@@ -13,6 +13,7 @@ import yaml
 WATCH = pathlib.Path(__file__).with_name("watch.yaml")
 PARTITIONS = 4
 CONSUME_SECONDS_MAX = 120
+REPORT_SECONDS_MAX = 20
 
 
 def wait_for(what, condition, seconds, pause=0.05):
@@ -210,6 +211,25 @@ def wait_for_clocks(process, moment, seconds):
         return len(clocks) == PARTITIONS and min(clocks) > moment
 
     wait_for("all clocks beyond the moment", beyond, seconds)
+
+
+def wait_for_last_report(process, until):
+    """Returns when the metrics tell of all events up to the tick of `until` in every partition, and that nothing follows.
+
+    They come a moment after the commit. What counts commits may be behind them by one: see `wait_for_total`.
+    """
+    def told():
+        metrics = process.metrics()
+        clocks = [value for _, value in metrics.rows("heartbeatd_clock_seconds")]
+        lag = metrics.total("heartbeatd_lag_messages") + metrics.total("heartbeatd_lag_seconds")
+        return clocks == [events.unix(until)] * PARTITIONS and lag == 0
+
+    wait_for("a report of the last tick", told, REPORT_SECONDS_MAX)
+
+
+def wait_for_total(process, name, value, **labels):
+    """Returns when a metric is exactly that, in sum."""
+    wait_for(f"{name} {labels} of {value}", lambda: process.metrics().total(name, **labels) == value, REPORT_SECONDS_MAX)
 
 
 def exit_code_of(process, seconds):

@@ -66,6 +66,7 @@ def test_out_of_order(new_app, row):
     daemon.start()
     app.feed(history, skip=half)
     app.end(history.until)
+    apps.wait_for_last_report(daemon, history.until)
     metrics = daemon.metrics()
     counted = {outcome: int(metrics.total("heartbeatd_events_total", outcome=outcome)) for outcome in ("late", "duplicate")}
     assert all(counted.values()), counted

@@ -33,6 +33,8 @@ def test_each_kind(new_app):
     app.check(history, least=1000)
     check_dead_letters(app, list(BAD), with_payload=False)
 
+    apps.wait_for_last_report(daemon, history.until)
+    apps.wait_for_total(daemon, "heartbeatd_dead_letters_total", len(BAD))
     metrics = daemon.metrics()
     by_reason = {labels["reason"]: value for labels, value in metrics.rows("heartbeatd_dead_letters_total")}
     assert by_reason == collections.Counter(reason for reason, _ in BAD.values())

@@ -44,6 +44,7 @@ def test_cloud_events(new_app):
     assert {alert["data"]["rule"] for alert in expected} >= {"dropping-logins", "dropping-money", "no-purchase"}  # money came, too
     found = comparison.compare(app.topic_alerts(), expected).lines()
     assert not found, "the alerts on the topic are not those of the backtest of flat events:\n" + "\n".join(found)
+    apps.wait_for_last_report(running, history.until)
     assert running.metrics().total("heartbeatd_events_total", outcome="duplicate") > 0
 
     [dead] = app.kit.dump(app.dead_letters)

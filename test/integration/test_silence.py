@@ -7,7 +7,7 @@ import app as apps
 import events
 
 WATCH = pathlib.Path(__file__).with_name("silence.yaml")
-AFTER_SECONDS = 3  # of rule no-purchase
+AFTER_SECONDS = 5  # of rule no-purchase
 DELAY_SECONDS = 0.5
 # From when an alert is due until it is on the topic: the delay, a look at the ends a second, a commit, a slow machine.
 LATE_SECONDS_MAX = 20

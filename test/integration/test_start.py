@@ -235,6 +235,6 @@ def test_terminated(new_app):
     app.feed(history, skip=half)
     app.end(history.until)
     rest = history.count + apps.PARTITIONS - done
-    apps.wait_for("all of the rest", lambda: daemon.metrics().total("heartbeatd_events_total") >= rest, 10)
+    apps.wait_for_last_report(daemon, history.until)
     assert daemon.metrics().total("heartbeatd_events_total") == rest
     app.check(history, least=1000, stop=True)
