@@ -122,12 +122,12 @@ class Backtest {
     if (!shard_->HasChanges() && !shard_->HasMoved()) return;
     shard_->OnProduced();
     shard_->OnCommitted();
-    if (!shard_->customers().Trim()) (void)shard_->Save(0, now, "");
+    if (!shard_->customers().Trim()) (void)shard_->Save({0, now}, "");
   }
 
   // How long the customers' changelog records are.
   Status MeasureStates() {
-    if (Status saved = shard_->Save(0, clock_.Now(), ""); !saved) return saved;
+    if (Status saved = shard_->Save({0, clock_.Now()}, ""); !saved) return saved;
     std::string after;
     while (true) {
       const auto customers = shard_->store().Customers(after, kStep);

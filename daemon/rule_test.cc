@@ -246,7 +246,7 @@ class Test {
   }
 
   void Reopen() {
-    if (Status saved = shard_->Save(0, kWall, ""); !saved) return Broken(saved.error());
+    if (Status saved = shard_->Save({0, kWall}, ""); !saved) return Broken(saved.error());
     std::unique_ptr<Store> store = open_store_();
     const Result<std::optional<std::string>> bytes = store->LocalMeta();
     if (!bytes) return Broken(bytes.error());

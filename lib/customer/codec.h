@@ -59,11 +59,19 @@ std::string EncodeMeta(const ShardMeta& meta);
 // Error: unreadable, or of a newer format.
 Result<ShardMeta> DecodeMeta(std::string_view bytes);
 
+// How far of the changelog the states are, and since when that may be too little: whatever stands
+// behind the position was written after `at`. A tombstone there is kept for a time that counts from
+// its writing, so the time of a later save would not do: the process may have been frozen
+// meanwhile.
+struct Synced {
+  int64_t position = 0;  // next changelog offset to replay
+  WallTime at;
+};
+
 // What the local store knows of itself.
 struct LocalMeta {
   ShardMeta meta;
-  int64_t position = 0;  // next changelog offset to replay
-  WallTime synced_at;
+  Synced synced;
   std::string cluster_id;
   bool rebuilding = false;  // not all customers are there yet, or nobody has counted them
 };

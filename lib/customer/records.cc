@@ -69,8 +69,8 @@ Result<ShardMeta> DecodeMeta(std::string_view bytes) {
 std::string EncodeLocalMeta(const LocalMeta& meta) {
   state::LocalMeta message;
   WriteMeta(meta.meta, message.mutable_meta());
-  message.set_position(meta.position);
-  message.set_synced_at_ms(meta.synced_at.ms());
+  message.set_position(meta.synced.position);
+  message.set_synced_at_ms(meta.synced.at.ms());
   message.set_cluster_id(meta.cluster_id);
   message.set_rebuilding(meta.rebuilding);
   return message.SerializeAsString();
@@ -83,8 +83,7 @@ Result<LocalMeta> DecodeLocalMeta(std::string_view bytes) {
   Result<ShardMeta> meta = ReadMeta(message.meta());
   if (!meta) return std::unexpected(std::move(meta.error()));
   return LocalMeta{.meta = std::move(*meta),
-                   .position = message.position(),
-                   .synced_at = WallTime(message.synced_at_ms()),
+                   .synced = {message.position(), WallTime(message.synced_at_ms())},
                    .cluster_id = message.cluster_id(),
                    .rebuilding = message.rebuilding()};
 }

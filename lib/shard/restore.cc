@@ -194,16 +194,21 @@ Status Restore::OpenLocal(Part* part) {
   if (!local) return std::unexpected(local.error());
   if (local->cluster_id != options_.cluster_id)
     return Rebuild(part, "other_cluster", "it belongs to another Kafka cluster");
-  if (local->position < part->begin || local->position > part->end)
+  if (local->synced.position < part->begin || local->synced.position > part->end)
     return Rebuild(part, "outside_changelog", "its position is outside the changelog");
-  if (clock_.Now() - local->synced_at > options_.delete_retention / 2) {
+  const Duration age = clock_.Now() - local->synced.at;
+  if (age > options_.delete_retention / 2)
     return Rebuild(part, "too_old", "it is so old that erased customers might come back");
+  if (age < -options_.delete_retention / 2) {
+    return Rebuild(part, "too_old",
+                   "the clock was set back, so nobody knows how old it is, and erased customers "
+                   "might come back");
   }
   part->out.meta = local->meta;
   part->changelog_id = local->meta.changelog_id;
   // The record before the position is the one that says which log this is.
-  part->next = std::max(part->begin, local->position - 1);
-  part->out.position = local->position;
+  part->next = std::max(part->begin, local->synced.position - 1);
+  part->out.synced = local->synced;
   part->rebuilding = local->rebuilding;
   return {};
 }
@@ -219,7 +224,8 @@ Status Restore::Rebuild(Part* part, std::string_view reason, const std::string& 
   part->last_meta.reset();
   ClearBuffer(part);
   part->out.meta = ShardMeta{};
-  part->out.position = part->next = part->begin;
+  part->next = part->begin;
+  part->out.synced = {part->begin, asked_.wall};
   return {};
 }
 
@@ -264,7 +270,7 @@ Status Restore::OnRecord(const InputRecord& record) {
     Part& largest = *std::max_element(
         parts_.begin(), parts_.end(),
         [](const Part& a, const Part& b) { return a.buffer_bytes < b.buffer_bytes; });
-    largest.out.position = largest.next;
+    largest.out.synced.position = largest.next;  // and not up to date before the end is reached
     if (Status spilled = Spill(&largest); !spilled) return spilled;
   }
   return part->next >= part->end ? Finish(part) : Status();
@@ -316,8 +322,7 @@ Status Restore::Spill(Part* part) {
       batch.timers_added.push_back({*due, customer});
   }
   const std::string local_meta = EncodeLocalMeta({.meta = part->out.meta,
-                                                  .position = part->out.position,
-                                                  .synced_at = asked_.wall,
+                                                  .synced = part->out.synced,
                                                   .cluster_id = options_.cluster_id,
                                                   .rebuilding = part->rebuilding});
   batch.local_meta = local_meta;
@@ -349,7 +354,7 @@ Status Restore::Finish(Part* part) {
   }
   // Every transaction ends with the shard's record, so nothing committed lies behind the newest
   // one; a position there, and not behind the control record that follows, finds it again.
-  if (part->last_meta) part->out.position = *part->last_meta + 1;
+  if (part->last_meta) part->out.synced = {*part->last_meta + 1, asked_.wall};
   if (!part->buffer.empty() || part->last_meta) {
     if (Status spilled = Spill(part); !spilled) return spilled;
   }

@@ -46,8 +46,8 @@ struct Restored {
   int32_t partition = 0;
   std::unique_ptr<Store> store;
   ShardMeta meta;
-  int64_t position = 0;  // next changelog offset
-  bool is_new = false;   // nobody has ever committed for it: do so at once
+  Synced synced;
+  bool is_new = false;  // nobody has ever committed for it: do so at once
 };
 
 // Not thread-safe. Destroying it cancels: nothing of it is left but a store that is further along.

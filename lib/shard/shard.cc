@@ -253,18 +253,16 @@ void Shard::OnCommitted() {
   customers_.OnCommitted();
 }
 
-std::string Shard::LocalMetaOf(int64_t position, WallTime now,
-                               const std::string& cluster_id) const {
-  return EncodeLocalMeta(
-      {.meta = committed_, .position = position, .synced_at = now, .cluster_id = cluster_id});
+std::string Shard::LocalMetaOf(const Synced& synced, const std::string& cluster_id) const {
+  return EncodeLocalMeta({.meta = committed_, .synced = synced, .cluster_id = cluster_id});
 }
 
-void Shard::BeginSave(int64_t position, WallTime now, const std::string& cluster_id) {
-  customers_.BeginSave(LocalMetaOf(position, now, cluster_id));
+void Shard::BeginSave(const Synced& synced, const std::string& cluster_id) {
+  customers_.BeginSave(LocalMetaOf(synced, cluster_id));
 }
 
-Status Shard::Save(int64_t position, WallTime now, const std::string& cluster_id) {
-  return customers_.Save(LocalMetaOf(position, now, cluster_id));
+Status Shard::Save(const Synced& synced, const std::string& cluster_id) {
+  return customers_.Save(LocalMetaOf(synced, cluster_id));
 }
 
 }  // namespace heartbeatd

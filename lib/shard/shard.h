@@ -119,12 +119,12 @@ class Shard {
   // Nothing is uncommitted: Save() may be called.
   [[nodiscard]] bool IsSettled() const { return !in_flight_ && !HasChanges() && !HasMoved(); }
 
-  // Step 6. `position`: next changelog offset after everything committed. See CustomerTable.
-  void BeginSave(int64_t position, WallTime now, const std::string& cluster_id);
+  // Step 6. `synced`: of everything committed. See CustomerTable.
+  void BeginSave(const Synced& synced, const std::string& cluster_id);
   [[nodiscard]] bool IsSaving() const { return customers_.IsSaving(); }
   Status SaveSome() { return customers_.SaveSome(); }
   // A whole pass; the shard must be settled.
-  Status Save(int64_t position, WallTime now, const std::string& cluster_id);
+  Status Save(const Synced& synced, const std::string& cluster_id);
   Status FlushStore() { return store_->Flush(); }
 
   // This message is not applied but dead-lettered: its transaction failed twice.
@@ -156,8 +156,7 @@ class Shard {
   Result<size_t> FireTimers(EventTime t, size_t units_max, WallTime now);
   // Looks at customers written under other rules.
   Result<size_t> Sweep(size_t units_max, WallTime now);
-  [[nodiscard]] std::string LocalMetaOf(int64_t position, WallTime now,
-                                        const std::string& cluster_id) const;
+  [[nodiscard]] std::string LocalMetaOf(const Synced& synced, const std::string& cluster_id) const;
 
   ShardOptions options_;
   std::unique_ptr<Store> store_;

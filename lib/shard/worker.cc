@@ -298,7 +298,7 @@ Status Worker::StepRestore() {
       next.push_back(part.meta.next[topic]);
       positions.push_back({{topic, part.partition}, next.back()});
     }
-    positions_[part.partition] = part.position;
+    synced_[part.partition] = part.synced;
     last_save_[part.partition] = parts_.clock.Monotonic();
     auto shard = std::make_unique<Shard>(std::move(shard_options), std::move(part.store),
                                          std::move(part.meta));
@@ -425,7 +425,7 @@ Status Worker::OnCommitEnded(const TransactionResult& ended) {
   for (size_t i = 0; i < commit_.shards.size(); ++i) {
     Shard* shard = commit_.shards[i];
     shard->OnCommitted();
-    positions_[shard->options().partition] = ended.positions[i];
+    synced_[shard->options().partition] = {ended.positions[i], commit_.began_at};
     committed_next_[shard->options().partition] = commit_.next[i];
   }
   last_position_commit_ = now;
@@ -436,7 +436,8 @@ Status Worker::OnCommitEnded(const TransactionResult& ended) {
 }
 
 Worker::Commit Worker::Describe(const std::vector<Shard*>& shards) const {
-  Commit commit{.shards = shards, .began = parts_.clock.Monotonic()};
+  Commit commit{
+      .shards = shards, .began = parts_.clock.Monotonic(), .began_at = parts_.clock.Now()};
   for (const Shard* shard : shards) {
     std::vector<int64_t>& next = commit.next.emplace_back();
     for (size_t topic = 0; topic < shard->intake().topics(); ++topic)
@@ -548,8 +549,7 @@ Status Worker::WriteBehind() {
       save_took_ = Duration(0);
       save_customers_ = saving_->customers().unsaved();
       save_bytes_ = saving_->customers().saved_bytes();
-      saving_->BeginSave(positions_[saving_->options().partition], parts_.clock.Now(),
-                         options_.restore.cluster_id);
+      saving_->BeginSave(synced_[saving_->options().partition], options_.restore.cluster_id);
     }
   }
   if (saving_ != nullptr) {
@@ -626,8 +626,7 @@ Status Worker::SaveShard(Shard* shard, Duration until) {
   const Duration began = parts_.clock.Monotonic();
   const size_t customers = shard->customers().unsaved();
   const uint64_t bytes = shard->customers().saved_bytes();
-  shard->BeginSave(positions_[shard->options().partition], parts_.clock.Now(),
-                   options_.restore.cluster_id);
+  shard->BeginSave(synced_[shard->options().partition], options_.restore.cluster_id);
   while (shard->IsSaving()) {
     if (parts_.clock.Monotonic() >= until) return {};
     if (Status saved = shard->SaveSome(); !saved) return saved;
@@ -704,7 +703,7 @@ void Worker::DropShards() {
   for (const int32_t partition : partitions_) parts_.metrics.DropShard(partition);
   shards_.clear();
   reported_.clear();
-  positions_.clear();
+  synced_.clear();
   last_save_.clear();
   committed_next_.clear();
   units_ = 0;

@@ -31,7 +31,11 @@ struct WorkerOptions {
   ShardOptions shard;  // of every shard; `partition` is filled in
   RestoreOptions restore;
   OutputTopics topics;
+  // Commits begin once an interval, if there is anything to commit, at times that the monotonic
+  // clock sets: at multiples of it and, so that workers on the same cores take turns, so much
+  // later.
   Duration commit_interval = std::chrono::milliseconds(100);
+  Duration commit_offset{0};          // less than the interval
   size_t commit_max_events = 20'000;  // messages and timers of one transaction
   size_t commit_max_bytes = 32u << 20;
   Duration position_max_age =
@@ -116,6 +120,8 @@ class Worker {
   Status Process();
   // 4. Commit.
   [[nodiscard]] bool CommitIsDue() const;
+  // The number of the commit interval that this moment is in.
+  [[nodiscard]] int64_t TurnAt(Duration monotonic) const;
   Status StartCommit();
   // Takes the result of the commit under way, if there is one within `wait`.
   Status LookAtCommit(Duration wait);
@@ -163,7 +169,7 @@ class Worker {
   std::vector<int32_t> partitions_;
   std::unique_ptr<Restore> restore_;
   std::map<int32_t, std::unique_ptr<Shard>> shards_;
-  std::map<int32_t, int64_t> positions_;  // next changelog offset after everything committed
+  std::map<int32_t, Synced> synced_;  // of everything committed
   std::map<int32_t, ShardCounters> reported_;
 
   // The commit under way, if tail_ is running.
@@ -173,6 +179,7 @@ class Worker {
     std::map<std::tuple<size_t, AlertStatus, Reason>, uint64_t> alerts;
     std::map<DeadLetterReason, uint64_t> dead_letters;
     Duration began{0};
+    WallTime began_at;
     uint64_t records = 0;
     size_t units = 0;
   };

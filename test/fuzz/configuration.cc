@@ -89,7 +89,7 @@ void Live(const std::shared_ptr<const RuleSet>& rules) {
     Require(shard.customers().Encode(customer).has_value(), "a customer is encoded");
   shard.OnProduced();
   shard.OnCommitted();
-  Require(shard.Save(1, kNow, "cluster").has_value(), "the shard is saved");
+  Require(shard.Save({1, kNow}, "cluster").has_value(), "the shard is saved");
 }
 
 }  // namespace

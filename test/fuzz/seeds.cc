@@ -71,7 +71,7 @@ void WriteCommit(Shard* shard, Writer* writer) {
   records += states;
   AppendRecord(kChangelogMetaKey, EncodeMeta(meta), &records);
   const std::string local =
-      EncodeLocalMeta({.meta = meta, .position = 1, .synced_at = kNow, .cluster_id = "cluster"});
+      EncodeLocalMeta({.meta = meta, .synced = {1, kNow}, .cluster_id = "cluster"});
   writer->Write("state", "m" + EncodeMeta(meta));
   writer->Write("state", "l" + local);
   writer->Write("changelog", std::string("\x00\x00", 2) + records);

@@ -78,8 +78,8 @@ void FeedLocalMeta(std::string_view bytes) {
   const std::string once = EncodeLocalMeta(*meta);
   const Result<LocalMeta> again = DecodeLocalMeta(once);
   Require(again.has_value(), "what was encoded decodes");
-  Require(again->position == meta->position && again->cluster_id == meta->cluster_id &&
-              EncodeLocalMeta(*again) == once,
+  Require(again->synced.position == meta->synced.position &&
+              again->cluster_id == meta->cluster_id && EncodeLocalMeta(*again) == once,
           "the same record");
 }
 

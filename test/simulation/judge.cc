@@ -70,7 +70,7 @@ void World::JudgeDisks(const Outcome& seen) {
       const Image& image = machine->disk().image(p);
       if (!image.local_meta) continue;
       const LocalMeta local = *DecodeLocalMeta(*image.local_meta);
-      if (local.position < broker_.log({"changelog", p}).end() - 1)
+      if (local.synced.position < broker_.log({"changelog", p}).end() - 1)
         continue;  // an old one; the last commit's marker is the end
       const auto& states = seen.states.at(p);
       size_t timers = 0;

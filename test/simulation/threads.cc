@@ -416,7 +416,7 @@ class Process {
     const auto customers = (*store)->Customers("", SIZE_MAX);
     if (!record || !customers) Die("the local store cannot be read");
     const int64_t end = outside_.broker().log({"changelog", partition}).end();
-    if (!*record || DecodeLocalMeta(**record)->position < end - 1) return;
+    if (!*record || DecodeLocalMeta(**record)->synced.position < end - 1) return;
     std::map<std::string, std::string> states;
     for (const auto& [customer, value] : *customers)
       states[customer] = CustomerTable::ParseStored(value)->encoded;

@@ -491,13 +491,12 @@ TEST_CASE("codec: the shard's record comes back") {
   CHECK(EncodeMeta(*DecodeMeta(bytes)) == bytes);
   CheckSame(*DecodeMeta(EncodeMeta({})), {});
 
-  const LocalMeta local{
-      .meta = meta, .position = 77, .synced_at = WallTime(123), .cluster_id = "xyz"};
+  const LocalMeta local{.meta = meta, .synced = {77, WallTime(123)}, .cluster_id = "xyz"};
   const Result<LocalMeta> back = DecodeLocalMeta(EncodeLocalMeta(local));
   REQUIRE(back);
   CheckSame(back->meta, meta);
-  CHECK(back->position == 77);
-  CHECK(back->synced_at == WallTime(123));
+  CHECK(back->synced.position == 77);
+  CHECK(back->synced.at == WallTime(123));
   CHECK(back->cluster_id == "xyz");
 }
 

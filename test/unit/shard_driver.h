@@ -111,7 +111,7 @@ class ShardDriver {
   }
   // Writes behind what is committed; false if the store failed.
   bool Save() {
-    if (!shard_->Save(0, wall, "cluster")) return false;
+    if (!shard_->Save({0, wall}, "cluster")) return false;
     saved_ = {alerts.size(), dead_letters.size()};
     return true;
   }
