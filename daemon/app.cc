@@ -221,6 +221,7 @@ class Daemon {
                    .changelog = c.output.changelog,
                    .dead_letter_payload = c.output.dead_letter_payload},
         .commit_interval = c.commit_interval,
+        .commit_offset = c.commit_interval * kafka.worker / c.workers,
         .commit_max_events = std::min(c.commit_max_events, memory.commit_events_max),
         .commit_max_bytes = memory.output_queue,
         .flush_interval = c.flush_interval,

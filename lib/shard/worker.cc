@@ -372,11 +372,14 @@ bool Worker::CommitIsDue() const {
     moved = moved || shard->HasMoved();
     bytes += shard->OutboxBytes() + shard->customers().uncommitted().size() * kChangeBytes;
   }
-  if (changed &&
-      (now - last_commit_ >= options_.commit_interval || bytes >= options_.commit_max_bytes))
+  if (changed && (TurnAt(now) > TurnAt(last_commit_) || bytes >= options_.commit_max_bytes))
     return true;
   return units_ >= units_max_ ||
          (moved && now - last_position_commit_ >= options_.position_max_age);
+}
+
+int64_t Worker::TurnAt(Duration monotonic) const {
+  return (monotonic + options_.commit_interval - options_.commit_offset) / options_.commit_interval;
 }
 
 Status Worker::StartCommit() {
