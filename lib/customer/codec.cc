@@ -339,7 +339,8 @@ void WriteLifecycle(const LifecycleState& from, Writer& to) {
   to.Int(3, from.since.ms());
   to.Sint(4, from.since_day);
   for (const Term& term : from.terms) to.Message(5, [&](Writer& part) { WriteTerm(term, part); });
-  if (from.standing != Standing())
+  static const Standing kNoStanding;
+  if (from.standing != kNoStanding)
     to.Message(6, [&](Writer& part) { WriteStanding(from.standing, part); });
 }
 
@@ -500,7 +501,8 @@ void WriteCustomer(const RuleSet& rules, std::span<const size_t> measure_order,
                    std::span<const size_t> rule_order, const CustomerState& state, Writer& to) {
   to.Int(1, state.first_seen.ms());
   to.Int(2, state.last_seen.ms());
-  if (state.lifecycle != LifecycleState())
+  static const LifecycleState kNoLifecycle;  // to make one takes longer than to compare with it
+  if (state.lifecycle != kNoLifecycle)
     to.Message(3, [&](Writer& part) { WriteLifecycle(state.lifecycle, part); });
   for (const size_t i : measure_order) {
     if (state.measures[i].empty()) continue;
