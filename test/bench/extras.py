@@ -21,22 +21,31 @@ RECOVERY_RATE_MIN = 500_000  # changelog records a second, without
 
 def latency(tool, start_daemon, rate, options):
     """From an event's time, which is when it is sent, to its alert in the hands of a read_committed consumer, at `rate`
-    events per second. `start_daemon(topic)`: a running program. Returns whether the aim is met."""
-    tool.create_topics(LATENCY_TOPIC, partitions=options.partitions)
-    program = start_daemon(LATENCY_TOPIC)
-    program.process.wait_ready()
-    events = int(rate * LATENCY_SECONDS)
-    with tool.open("generate", LATENCY_TOPIC, "--events", events, "--customers", options.customers, "--live", rate) as load:
-        figures = json.loads(tool.run("latency", "bench-alerts", "--seconds", LATENCY_SECONDS - 2,
-                                      "--skip-seconds", LATENCY_SKIP_SECONDS, seconds=LATENCY_SECONDS + 60))
-        load.communicate(timeout=120)
-    program.process.stop()
+    events per second. `start_daemon(topic)`: a running program. Returns whether the aim is met.
+
+    A first run does not count: a broker's compiler is not done with the many small requests of this load before."""
+    live(tool, start_daemon, f"{LATENCY_TOPIC}-warm", rate, options)
+    figures = live(tool, start_daemon, LATENCY_TOPIC, rate, options)
     print(f"\nlatency at {rate:,.0f} events/s, event to alert as a read_committed consumer sees it, {figures['alerts']:,} alerts: "
           f"p50 {figures['p50_ms']:.0f} ms, p99 {figures['p99_ms']:.0f} ms, p99.9 {figures['p999_ms']:.0f} ms, "
           f"max {figures['max_ms']:.0f} ms", flush=True)
     met = figures["p99_ms"] <= LATENCY_P99_MS_MAX
     print(f"latency: the aim is a p99 of at most {LATENCY_P99_MS_MAX} ms: {'met' if met else 'NOT met'}", flush=True)
     return met
+
+
+def live(tool, start_daemon, topic, rate, options):
+    """What `latency` measures, once. Returns the subscriber's figures."""
+    tool.create_topics(topic, partitions=options.partitions)
+    program = start_daemon(topic)
+    program.process.wait_ready()
+    events = int(rate * LATENCY_SECONDS)
+    with tool.open("generate", topic, "--events", events, "--customers", options.customers, "--live", rate) as load:
+        figures = json.loads(tool.run("latency", "bench-alerts", "--seconds", LATENCY_SECONDS - 2,
+                                      "--skip-seconds", LATENCY_SKIP_SECONDS, seconds=LATENCY_SECONDS + 60))
+        load.communicate(timeout=120)
+    program.process.stop()
+    return figures
 
 
 def recovery(tool, start_daemon, options):
