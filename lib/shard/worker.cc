@@ -391,7 +391,7 @@ Status Worker::StartCommit() {
   }
   commit_ = Describe(changed);
   commit_.units = units;
-  last_commit_ = commit_.began;
+  last_commit_ = commit_.began.monotonic;
   Produced produced;
   if (TxResult result = ProduceShards(changed, options_.topics, parts_.committer, &produced);
       !result.ok())
@@ -423,12 +423,12 @@ Status Worker::CommitAndWait() {
 Status Worker::OnCommitEnded(const TransactionResult& ended) {
   if (!ended.result.ok()) return OnCommitFailed(ended.result, commit_.units);
   const Duration now = parts_.clock.Monotonic();
-  parts_.metrics.OnCommit("committed", now - commit_.began, commit_.records);
+  parts_.metrics.OnCommit("committed", now - commit_.began.monotonic, commit_.records);
   CountAlerts(commit_);
   for (size_t i = 0; i < commit_.shards.size(); ++i) {
     Shard* shard = commit_.shards[i];
     shard->OnCommitted();
-    synced_[shard->options().partition] = {ended.positions[i], commit_.began_at};
+    synced_[shard->options().partition] = {ended.positions[i], commit_.began.wall};
     committed_next_[shard->options().partition] = commit_.next[i];
   }
   last_position_commit_ = now;
@@ -439,8 +439,7 @@ Status Worker::OnCommitEnded(const TransactionResult& ended) {
 }
 
 Worker::Commit Worker::Describe(const std::vector<Shard*>& shards) const {
-  Commit commit{
-      .shards = shards, .began = parts_.clock.Monotonic(), .began_at = parts_.clock.Now()};
+  Commit commit{.shards = shards, .began = parts_.clock.Read()};
   for (const Shard* shard : shards) {
     std::vector<int64_t>& next = commit.next.emplace_back();
     for (size_t topic = 0; topic < shard->intake().topics(); ++topic)

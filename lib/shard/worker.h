@@ -178,8 +178,7 @@ class Worker {
     std::vector<std::vector<int64_t>> next;  // offsets by topic, of each shard
     std::map<std::tuple<size_t, AlertStatus, Reason>, uint64_t> alerts;
     std::map<DeadLetterReason, uint64_t> dead_letters;
-    Duration began{0};
-    WallTime began_at;
+    Moment began;
     uint64_t records = 0;
     size_t units = 0;
   };
