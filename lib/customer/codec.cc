@@ -3,7 +3,10 @@
 #include "customer/codec.h"
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -21,12 +24,15 @@ constexpr uint32_t Fixed64(uint32_t number) { return wire::Key(number, wire::Typ
 // Messages, bytes and lists.
 constexpr uint32_t Bytes(uint32_t number) { return wire::Key(number, wire::Type::kBytes); }
 
-// Differences that any bytes may lead to.
+// Of numbers that any bytes may lead to.
 int64_t Plus(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
 }
 int64_t Minus(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
+}
+int64_t Times(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
 }
 
 // Detectors compute with what is read: what no event can have led to must not reach them.
@@ -43,80 +49,123 @@ int64_t BucketIndex(int64_t index) {
   return index;
 }
 
+// The number of UTC's day: the days of most calendars have the same, so that differences are small.
+int64_t UtcDay(EventTime t) {
+  return std::chrono::floor<std::chrono::days>(Duration(t.ms())).count();
+}
+
 // -- Measures ------------------------------------------------------------------------------------
 
-void WriteMeasure(uint64_t key, const MeasureState& from, Writer& to) {
+// Cadence::x after so many days, which follows from their number alone. It soon stays the same.
+double EffectiveGaps(uint32_t days) {
+  static const std::array<double, 512> kGaps = [] {
+    std::array<double, 512> gaps{};
+    for (size_t i = 2; i < gaps.size(); ++i) gaps[i] = Cadence::kForget * gaps[i - 1] + 1;
+    return gaps;
+  }();
+  return kGaps[std::min<size_t>(days, kGaps.size() - 1)];
+}
+
+constexpr int64_t kMicrosPerHundredth = kMicrosPerUnit / 100;
+
+void WriteBuckets(const std::vector<Bucket>& buckets, Writer& to) {
+  bool all_counts_one = true;
+  bool any_sum = false;
+  bool all_sums_round = true;
+  bool any_distinct = false;
+  bool all_distinct_one = true;
+  int32_t previous = 0;
+  to.Sints(10, buckets, [&](const Bucket& bucket) {
+    all_counts_one = all_counts_one && bucket.count == 1;
+    any_sum = any_sum || bucket.sum_micros != 0;
+    all_sums_round = all_sums_round && bucket.sum_micros % kMicrosPerHundredth == 0;
+    any_distinct = any_distinct || !bucket.distinct.empty();
+    all_distinct_one = all_distinct_one && bucket.distinct.size() == 1;
+    return int64_t{bucket.index} - std::exchange(previous, bucket.index);
+  });
+  if (!all_counts_one) to.Uints(11, buckets, [](const Bucket& bucket) { return bucket.count; });
+  if (!all_sums_round)
+    to.Sints(12, buckets, [](const Bucket& bucket) { return bucket.sum_micros; });
+  if (any_distinct) {
+    if (!all_distinct_one)
+      to.Uints(13, buckets, [](const Bucket& bucket) { return bucket.distinct.size(); });
+    to.Message(14, [&](Writer& list) {
+      for (const Bucket& bucket : buckets) {
+        for (const uint32_t hash : bucket.distinct.hashes()) list.Element(hash);
+      }
+    });
+  }
+  if (any_sum && all_sums_round)
+    to.Sints(15, buckets,
+             [](const Bucket& bucket) { return bucket.sum_micros / kMicrosPerHundredth; });
+}
+
+void WriteMeasure(uint64_t key, const CustomerState& customer, const MeasureState& from,
+                  Writer& to) {
   to.Fixed64(1, key);
-  to.Int(2, from.first.ms());
-  to.Int(3, from.last.ms());
+  if (from.count > 0) {
+    to.Sint(2, Minus(from.first.ms(), customer.first_seen.ms()));
+    to.Sint(3, Minus(customer.last_seen.ms(), from.last.ms()));
+  }
   to.Uint(4, from.count);
   to.Sint(5, from.sum_micros);
-  to.Uint(6, from.cadence.days);
-  to.Sint(7, from.cadence.last_day);
-  to.Double(8, from.cadence.x);
-  to.Double(9, from.cadence.s);
-  if (from.buckets.empty()) return;
-  bool any_sum = false;
-  bool any_distinct = false;
-  int32_t previous = 0;
-  to.Sints(10, from.buckets, [&](const Bucket& bucket) {
-    any_sum = any_sum || bucket.sum_micros != 0;
-    any_distinct = any_distinct || !bucket.distinct.empty();
-    return bucket.index - std::exchange(previous, bucket.index);
-  });
-  to.Uints(11, from.buckets, [](const Bucket& bucket) { return bucket.count; });
-  if (any_sum) to.Sints(12, from.buckets, [](const Bucket& bucket) { return bucket.sum_micros; });
-  if (!any_distinct) return;
-  to.Uints(13, from.buckets, [](const Bucket& bucket) { return bucket.distinct.size(); });
-  to.Message(14, [&](Writer& list) {
-    for (const Bucket& bucket : from.buckets) {
-      for (const uint32_t hash : bucket.distinct.hashes()) list.Element(hash);
-    }
-  });
+  const Cadence& cadence = from.cadence;
+  to.Uint(6, cadence.days);
+  if (cadence.days > 0) to.Sint(7, cadence.last_day - UtcDay(from.last));
+  if (cadence.x != EffectiveGaps(cadence.days)) to.AnyDouble(8, cadence.x);
+  to.Double(9, cadence.s);
+  if (!from.buckets.empty()) WriteBuckets(from.buckets, to);
 }
 
 // A measure as it comes, its lists not yet taken apart.
 struct MeasureFields {
   uint64_t key = 0;
-  MeasureState state;  // its buckets: see ReadBuckets()
+  uint64_t first = 0;
+  uint64_t last = 0;
+  uint64_t count = 0;
+  int64_t sum_micros = 0;
+  uint32_t days = 0;
+  int64_t last_day = 0;
+  std::optional<double> x;
+  double s = 0;
   wire::Varints indexes;
   wire::Varints counts;
   wire::Varints sums;
+  wire::Varints sums_in_hundredths;
   wire::Varints sizes;
   wire::Fixeds<uint32_t> hashes;
 };
 
 MeasureFields ReadFields(Reader from) {
   MeasureFields to;
-  MeasureState& state = to.state;
   while (from.Next()) {
     switch (from.key()) {
       case Fixed64(1):
         to.key = from.Fixed64();
         break;
       case Varint(2):
-        state.first = EventTime(from.Int());
+        to.first = from.Uint();
         break;
       case Varint(3):
-        state.last = EventTime(from.Int());
+        to.last = from.Uint();
         break;
       case Varint(4):
-        state.count = from.Uint();
+        to.count = from.Uint();
         break;
       case Varint(5):
-        state.sum_micros = from.Sint();
+        to.sum_micros = from.Sint();
         break;
       case Varint(6):
-        state.cadence.days = from.Uint32();
+        to.days = from.Uint32();
         break;
       case Varint(7):
-        state.cadence.last_day = static_cast<int32_t>(BucketIndex(from.Sint32()));
+        to.last_day = from.Sint();
         break;
       case Fixed64(8):
-        state.cadence.x = from.Double();
+        to.x = from.Double();
         break;
       case Fixed64(9):
-        state.cadence.s = from.Double();
+        to.s = from.Double();
         break;
       case Bytes(10):
         to.indexes = wire::Varints(from.Bytes());
@@ -133,6 +182,9 @@ MeasureFields ReadFields(Reader from) {
       case Bytes(14):
         to.hashes = wire::Fixeds<uint32_t>(from.Bytes());
         break;
+      case Bytes(15):
+        to.sums_in_hundredths = wire::Varints(from.Bytes());
+        break;
       default:
         break;  // of a newer version
     }
@@ -147,32 +199,70 @@ bool TimesAreSound(const MeasureState& state) {
 }
 
 // Fills the state's buckets, which keep their memory. False if the lists do not fit each other.
-bool ReadBuckets(MeasureFields* from) {
+bool ReadBuckets(MeasureFields* from, std::vector<Bucket>* buckets) {
   const size_t n = from->indexes.size();
   const auto fits = [n](const auto& list) { return list.empty() || list.size() == n; };
+  const bool counts = !from->counts.empty();
   const bool sums = !from->sums.empty();
-  const bool distincts = !from->sizes.empty();
-  if (from->counts.size() != n || !fits(from->sums) || !fits(from->sizes)) return false;
-  from->state.buckets.clear();
-  from->state.buckets.resize(n);
+  const bool hundredths = !from->sums_in_hundredths.empty();
+  const bool sizes = !from->sizes.empty();
+  const bool distincts = sizes || !from->hashes.empty();
+  if (!fits(from->counts) || !fits(from->sums) || !fits(from->sums_in_hundredths) ||
+      !fits(from->sizes))
+    return false;
+  buckets->clear();
+  buckets->resize(n);
   int64_t index = 0;
   bool first = true;
-  for (Bucket& bucket : from->state.buckets) {
+  for (Bucket& bucket : *buckets) {
     const int32_t step = from->indexes.NextSint32();
     index = BucketIndex(index + step);
     if (!first && step <= 0) return false;
     first = false;
     bucket.index = static_cast<int32_t>(index);
-    bucket.count = from->counts.NextUint32();
+    bucket.count = counts ? from->counts.NextUint32() : 1;
     if (sums) bucket.sum_micros = from->sums.NextSint();
+    if (hundredths)
+      bucket.sum_micros = Times(from->sums_in_hundredths.NextSint(), kMicrosPerHundredth);
     if (!distincts) continue;
-    const uint32_t hashes = from->sizes.NextUint32();
+    const uint32_t hashes = sizes ? from->sizes.NextUint32() : 1;
     if (hashes > Bucket::kDistinctMax) return false;
     for (uint32_t h = 0; h < hashes; ++h) {
       if (from->hashes.empty() || !bucket.distinct.Insert(from->hashes.Next())) return false;
     }
   }
   return from->hashes.empty();
+}
+
+bool ReadMeasure(MeasureFields* from, const CustomerState& customer, MeasureState* to) {
+  to->count = from->count;
+  to->sum_micros = from->sum_micros;
+  if (from->count > 0) {
+    to->first = EventTime(Plus(customer.first_seen.ms(), wire::UnZigZag(from->first)));
+    to->last = EventTime(Minus(customer.last_seen.ms(), wire::UnZigZag(from->last)));
+  }
+  to->cadence = {.days = from->days,
+                 .last_day = 0,
+                 .x = from->x.value_or(EffectiveGaps(from->days)),
+                 .s = from->s};
+  if (from->days > 0)
+    to->cadence.last_day =
+        static_cast<int32_t>(BucketIndex(Plus(UtcDay(to->last), from->last_day)));
+  return ReadBuckets(from, &to->buckets) && TimesAreSound(*to);
+}
+
+bool ReadMeasureV1(MeasureFields* from, MeasureState* to) {
+  to->count = from->count;
+  to->sum_micros = from->sum_micros;
+  if (from->count > 0) {
+    to->first = EventTime(static_cast<int64_t>(from->first));
+    to->last = EventTime(static_cast<int64_t>(from->last));
+  }
+  to->cadence = {.days = from->days,
+                 .last_day = static_cast<int32_t>(BucketIndex(from->last_day)),
+                 .x = from->x.value_or(0),
+                 .s = from->s};
+  return ReadBuckets(from, &to->buckets) && TimesAreSound(*to);
 }
 
 // -- Life cycle ----------------------------------------------------------------------------------
@@ -333,21 +423,24 @@ bool ReadStanding(Reader from, Standing* to) {
          ReadTimes(types_changed, types_since_ms, &to->types_since);
 }
 
-void WriteLifecycle(const LifecycleState& from, Writer& to) {
+void WriteLifecycle(EventTime last_seen, const LifecycleState& from, Writer& to) {
   to.Uint(1, static_cast<uint32_t>(from.activity));
   to.Uint(2, static_cast<uint32_t>(from.previous));
-  to.Int(3, from.since.ms());
-  to.Sint(4, from.since_day);
   for (const Term& term : from.terms) to.Message(5, [&](Writer& part) { WriteTerm(term, part); });
   static const Standing kNoStanding;
   if (from.standing != kNoStanding)
     to.Message(6, [&](Writer& part) { WriteStanding(from.standing, part); });
+  if (from.activity == Activity::kNone) return;
+  to.AnySint(7, Minus(from.since.ms(), last_seen.ms()));
+  to.Sint(8, from.since_day - UtcDay(from.since));
 }
 
-bool ReadLifecycle(Reader from, LifecycleState* to) {
+bool ReadLifecycle(Reader from, EventTime last_seen, LifecycleState* to) {
   uint32_t activity = 0, previous = 0;
-  int64_t since_ms = 0;
-  int32_t since_day = 0;
+  int64_t since_ms_v1 = 0;
+  int32_t since_day_v1 = 0;
+  std::optional<int64_t> since_after_ms;
+  int64_t since_days_after = 0;
   bool ok = true;
   while (from.Next()) {
     switch (from.key()) {
@@ -358,10 +451,10 @@ bool ReadLifecycle(Reader from, LifecycleState* to) {
         previous = from.Uint32();
         break;
       case Varint(3):
-        since_ms = from.Int();
+        since_ms_v1 = from.Int();
         break;
       case Varint(4):
-        since_day = from.Sint32();
+        since_day_v1 = from.Sint32();
         break;
       case Bytes(5):
         ok = ReadTerm(from.Message(), &to->terms.emplace_back()) && ok;
@@ -369,6 +462,12 @@ bool ReadLifecycle(Reader from, LifecycleState* to) {
       case Bytes(6):
         to->standing = {};
         ok = ReadStanding(from.Message(), &to->standing) && ok;
+        break;
+      case Varint(7):
+        since_after_ms = from.Sint();
+        break;
+      case Varint(8):
+        since_days_after = from.Sint();
         break;
       default:
         break;  // of a newer version
@@ -378,8 +477,9 @@ bool ReadLifecycle(Reader from, LifecycleState* to) {
   to->activity = static_cast<Activity>(activity);
   if (to->activity != Activity::kNone) {  // without it the rest means nothing
     to->previous = static_cast<Activity>(previous);
-    to->since = Time(since_ms);
-    to->since_day = static_cast<int32_t>(BucketIndex(since_day));
+    to->since = Time(since_after_ms ? Plus(last_seen.ms(), *since_after_ms) : since_ms_v1);
+    to->since_day = static_cast<int32_t>(
+        BucketIndex(since_after_ms ? Plus(UtcDay(to->since), since_days_after) : since_day_v1));
   }
   return ok;
 }
@@ -437,20 +537,33 @@ bool ReadEpisode(Reader from, Episode* to) {
   return phase <= static_cast<uint32_t>(Episode::Phase::kWaiting);
 }
 
-void WriteRule(uint64_t key, const RuleState& from, Writer& to) {
-  to.Fixed64(1, key);
-  if (from.due != EventTime::Never()) {
-    to.Sint(2, from.due.ms());
-    to.Bool(3, true);
+// The deadline in fields of its own, of which there may be those of version 1 instead.
+class DueFields {
+ public:
+  void OnV1(int64_t ms) { v1_ms_ = ms; }
+  void OnHasV1(bool has) { has_v1_ = has; }
+  void OnAfter(int64_t ms) { after_ms_ = ms; }
+  [[nodiscard]] EventTime Get(EventTime last_seen) const {
+    if (after_ms_) return EventTime(Plus(last_seen.ms(), *after_ms_));
+    return has_v1_ ? EventTime(v1_ms_) : EventTime::Never();
   }
+
+ private:
+  int64_t v1_ms_ = 0;
+  bool has_v1_ = false;
+  std::optional<int64_t> after_ms_;
+};
+
+void WriteRule(uint64_t key, EventTime last_seen, const RuleState& from, Writer& to) {
+  to.Fixed64(1, key);
   to.Text(4, from.memory);
   for (const Episode& episode : from.episodes)
     to.Message(5, [&](Writer& part) { WriteEpisode(episode, part); });
+  if (from.due != EventTime::Never()) to.AnySint(6, Minus(from.due.ms(), last_seen.ms()));
 }
 
-bool ReadRule(Reader from, uint64_t* key, RuleState* to) {
-  int64_t due_ms = 0;
-  bool has_due = false;
+bool ReadRule(Reader from, EventTime last_seen, uint64_t* key, RuleState* to) {
+  DueFields due;
   bool ok = true;
   while (from.Next()) {
     switch (from.key()) {
@@ -458,10 +571,10 @@ bool ReadRule(Reader from, uint64_t* key, RuleState* to) {
         *key = from.Fixed64();
         break;
       case Varint(2):
-        due_ms = from.Sint();
+        due.OnV1(from.Sint());
         break;
       case Varint(3):
-        has_due = from.Bool();
+        due.OnHasV1(from.Bool());
         break;
       case Bytes(4):
         to->memory = from.Bytes();
@@ -469,11 +582,14 @@ bool ReadRule(Reader from, uint64_t* key, RuleState* to) {
       case Bytes(5):
         ok = ReadEpisode(from.Message(), &to->episodes.emplace_back()) && ok;
         break;
+      case Varint(6):
+        due.OnAfter(from.Sint());
+        break;
       default:
         break;  // of a newer version
     }
   }
-  to->due = has_due ? EventTime(due_ms) : EventTime::Never();
+  to->due = due.Get(last_seen);
   return ok;
 }
 
@@ -503,30 +619,33 @@ void WriteCustomer(const RuleSet& rules, std::span<const size_t> measure_order,
   to.Int(2, state.last_seen.ms());
   static const LifecycleState kNoLifecycle;  // to make one takes longer than to compare with it
   if (state.lifecycle != kNoLifecycle)
-    to.Message(3, [&](Writer& part) { WriteLifecycle(state.lifecycle, part); });
-  for (const size_t i : measure_order) {
-    if (state.measures[i].empty()) continue;
-    to.Message(4,
-               [&](Writer& part) { WriteMeasure(rules.measures[i].key, state.measures[i], part); });
-  }
+    to.Message(3, [&](Writer& part) { WriteLifecycle(state.last_seen, state.lifecycle, part); });
   for (const size_t i : rule_order) {
     if (state.rules[i].empty()) continue;
-    to.Message(5, [&](Writer& part) { WriteRule(rules.rules[i].key, state.rules[i], part); });
+    to.Message(5, [&](Writer& part) {
+      WriteRule(rules.rules[i].key, state.last_seen, state.rules[i], part);
+    });
   }
   const std::vector<RecentIds::Entry>& recent = state.recent.entries();
   if (!recent.empty()) {
     to.Message(6, [&](Writer& list) {
       for (const RecentIds::Entry& entry : recent) list.Element(entry.hash);
     });
-    int64_t previous = 0;
-    to.Sints(7, recent, [&](const RecentIds::Entry& entry) {
+  }
+  for (const size_t i : measure_order) {
+    if (state.measures[i].empty()) continue;
+    to.Message(10, [&](Writer& part) {
+      WriteMeasure(rules.measures[i].key, state, state.measures[i], part);
+    });
+  }
+  if (!recent.empty()) {
+    int64_t previous = state.last_seen.ms();
+    to.Sints(11, recent, [&](const RecentIds::Entry& entry) {
       return Minus(entry.ms, std::exchange(previous, entry.ms));
     });
   }
   const EventTime due = state.Due();
-  if (due == EventTime::Never()) return;
-  to.Sint(8, due.ms());
-  to.Bool(9, true);
+  if (due != EventTime::Never()) to.AnySint(12, Minus(due.ms(), state.last_seen.ms()));
 }
 
 // Of a part that comes twice, which no codec writes, the last counts.
@@ -535,8 +654,8 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
   state->last_seen = EventTime(0);
   wire::Fixeds<uint64_t> ids;
   wire::Varints times;
-  int64_t due_ms = 0;
-  bool has_due = false;
+  int64_t ms = 0;  // of the id before
+  DueFields due;
   bool ok = true;
   while (from.Next()) {
     switch (from.key()) {
@@ -548,21 +667,18 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
         break;
       case Bytes(3):
         state->lifecycle = {};
-        ok = ReadLifecycle(from.Message(), &state->lifecycle) && ok;
+        ok = ReadLifecycle(from.Message(), state->last_seen, &state->lifecycle) && ok;
         break;
       case Bytes(4): {
         MeasureFields fields = ReadFields(from.Message());
-        if (MeasureState* part = PartOf(rules.measures, fields.key, &state->measures)) {
-          fields.state.buckets.swap(part->buckets);
-          ok = ReadBuckets(&fields) && TimesAreSound(fields.state) && ok;
-          *part = std::move(fields.state);
-        }
+        if (MeasureState* part = PartOf(rules.measures, fields.key, &state->measures))
+          ok = ReadMeasureV1(&fields, part) && ok;
         break;
       }
       case Bytes(5): {
         uint64_t key = 0;
         RuleState rule;
-        const bool whole = ReadRule(from.Message(), &key, &rule);
+        const bool whole = ReadRule(from.Message(), state->last_seen, &key, &rule);
         if (RuleState* part = PartOf(rules.rules, key, &state->rules)) {
           ok = ok && whole;
           *part = std::move(rule);
@@ -574,21 +690,34 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
         break;
       case Bytes(7):
         times = wire::Varints(from.Bytes());
+        ms = 0;
         break;
       case Varint(8):
-        due_ms = from.Sint();
+        due.OnV1(from.Sint());
         break;
       case Varint(9):
-        has_due = from.Bool();
+        due.OnHasV1(from.Bool());
+        break;
+      case Bytes(10): {
+        MeasureFields fields = ReadFields(from.Message());
+        if (MeasureState* part = PartOf(rules.measures, fields.key, &state->measures))
+          ok = ReadMeasure(&fields, *state, part) && ok;
+        break;
+      }
+      case Bytes(11):
+        times = wire::Varints(from.Bytes());
+        ms = state->last_seen.ms();
+        break;
+      case Varint(12):
+        due.OnAfter(from.Sint());
         break;
       default:
         break;  // of a newer version
     }
   }
   if (!ok || ids.size() != times.size()) return false;
-  if (has_due) state->lifecycle_due = EventTime(due_ms);
+  state->lifecycle_due = due.Get(state->last_seen);
   state->recent.entries().reserve(ids.size());
-  int64_t ms = 0;
   while (!ids.empty()) {
     ms = Plus(ms, times.NextSint());
     state->recent.entries().push_back({ids.Next(), ms});
@@ -650,17 +779,23 @@ Status CustomerCodec::Decode(std::string_view bytes, CustomerState* state) const
 }
 
 Result<EventTime> CustomerCodec::DueOf(std::string_view bytes) {
-  int64_t due_ms = 0;
-  bool has_due = false;
+  EventTime last_seen(0);
+  DueFields due;
   try {
     Reader from(bytes);
     while (from.Next()) {
       switch (from.key()) {
+        case Varint(2):
+          last_seen = EventTime(from.Int());
+          break;
         case Varint(8):
-          due_ms = from.Sint();
+          due.OnV1(from.Sint());
           break;
         case Varint(9):
-          has_due = from.Bool();
+          due.OnHasV1(from.Bool());
+          break;
+        case Varint(12):
+          due.OnAfter(from.Sint());
           break;
         default:
           break;  // of a newer version
@@ -669,7 +804,7 @@ Result<EventTime> CustomerCodec::DueOf(std::string_view bytes) {
   } catch (const wire::Malformed&) {
     return NotReadable();
   }
-  return has_due ? EventTime(due_ms) : EventTime::Never();
+  return due.Get(last_seen);
 }
 
 std::string ChangelogKeyOf(std::string_view customer) { return "c" + std::string(customer); }

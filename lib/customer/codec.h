@@ -15,7 +15,7 @@
 namespace heartbeatd {
 
 // A binary reads every format up to this one, and refuses newer ones.
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 // A customer's encoded state is never longer.
 inline constexpr size_t kStateBytesMax = 64 * 1024;
 

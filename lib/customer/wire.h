@@ -96,6 +96,11 @@ class Writer {
 
   // Also 0.
   void AnySint(uint32_t number, int64_t value) { AnyUint(number, ZigZag(value)); }
+  void AnyDouble(uint32_t number, double value) {
+    Need(1 + sizeof value);
+    PutKey(number, Type::kFixed64);
+    Put(value);
+  }
   // What `write(*this)` writes, as one field; also if it is nothing.
   template <typename Write>
   void Message(uint32_t number, const Write& write) {

@@ -81,9 +81,12 @@ def another_rhythm(state):
 
 
 def other_bucket(state):
-    if not state.measures[0].bucket_count:
+    measure = state.measures[0]
+    if not measure.bucket_index:
         return False
-    state.measures[0].bucket_count[0] += 1
+    if not measure.bucket_count:  # all one
+        measure.bucket_count.extend([1] * len(measure.bucket_index))
+    measure.bucket_count[0] += 1
 
 
 def other_activity(state):
@@ -106,15 +109,15 @@ def later_crossing(state):
 
 def forgotten_id(state):
     del state.recent_ids[0]
-    first, *rest = state.recent_ms
-    del state.recent_ms[:]
-    state.recent_ms.extend([first + rest[0], *rest[1:]] if rest else [])
+    first, *rest = state.recent_after_ms
+    del state.recent_after_ms[:]
+    state.recent_after_ms.extend([first + rest[0], *rest[1:]] if rest else [])
 
 
 def later_deadline(state):
-    if not state.has_due:
+    if not state.HasField("due_after_ms"):
         return False
-    state.due_ms += 86_400_000
+    state.due_after_ms += 86_400_000
 
 
 def lost_customer(evidence):

@@ -168,6 +168,64 @@ void CheckAsProtobuf(const std::string& bytes) {
   CHECK(message.SerializeAsString() == bytes);
 }
 
+// As format version 1 wrote it.
+std::string EncodedV1(const RuleSet& rules, const CustomerState& state) {
+  state::Customer to;
+  to.set_first_seen_ms(state.first_seen.ms());
+  to.set_last_seen_ms(state.last_seen.ms());
+  state::Customer now;  // what is as it was then comes from today's
+  CustomerCodec codec(rules);
+  REQUIRE(now.ParseFromString(Encoded(codec, state)));
+  *to.mutable_lifecycle() = now.lifecycle();
+  to.mutable_lifecycle()->clear_since_after_ms();
+  to.mutable_lifecycle()->clear_since_days_after();
+  to.mutable_lifecycle()->set_since_ms_v1(state.lifecycle.since.ms());
+  to.mutable_lifecycle()->set_since_day_v1(state.lifecycle.since_day);
+  for (size_t i = 0; i < rules.measures.size(); ++i) {
+    const MeasureState& from = state.measures[i];
+    if (from.empty()) continue;
+    state::MeasureV1* measure = to.add_measures_v1();
+    measure->set_key(rules.measures[i].key);
+    measure->set_first_ms(from.first.ms());
+    measure->set_last_ms(from.last.ms());
+    measure->set_count(from.count);
+    measure->set_sum_micros(from.sum_micros);
+    measure->set_days(from.cadence.days);
+    measure->set_last_day(from.cadence.last_day);
+    measure->set_x(from.cadence.x);
+    measure->set_s(from.cadence.s);
+    int32_t previous = 0;
+    for (const Bucket& bucket : from.buckets) {
+      measure->add_bucket_index(bucket.index - std::exchange(previous, bucket.index));
+      measure->add_bucket_count(bucket.count);
+      measure->add_bucket_sum_micros(bucket.sum_micros);
+      measure->add_bucket_distinct(static_cast<uint32_t>(bucket.distinct.size()));
+      for (const uint32_t hash : bucket.distinct.hashes()) measure->add_distinct(hash);
+    }
+  }
+  for (size_t i = 0; i < rules.rules.size(); ++i) {
+    if (state.rules[i].empty()) continue;
+    const auto& same = std::find_if(now.rules().begin(), now.rules().end(), [&](const auto& rule) {
+      return rule.key() == rules.rules[i].key;
+    });
+    state::Rule* rule = to.add_rules();
+    *rule = *same;
+    rule->clear_due_after_ms();
+    rule->set_has_due_v1(state.rules[i].due != EventTime::Never());
+    if (rule->has_due_v1()) rule->set_due_ms_v1(state.rules[i].due.ms());
+  }
+  int64_t previous = 0;
+  for (const RecentIds::Entry& entry : state.recent.entries()) {
+    to.add_recent_ids(entry.hash);
+    to.add_recent_ms_v1(
+        static_cast<int64_t>(static_cast<uint64_t>(entry.ms) - static_cast<uint64_t>(previous)));
+    previous = entry.ms;
+  }
+  to.set_has_due_v1(state.Due() != EventTime::Never());
+  if (to.has_due_v1()) to.set_due_ms_v1(state.Due().ms());
+  return to.SerializeAsString();
+}
+
 ShardMeta SomeMeta() {
   return {.clock = At("2026-03-01"),
           .next = {{"logins", 7}, {"orders", int64_t{1} << 50}},
@@ -232,6 +290,51 @@ TEST_CASE("codec: any well-formed state comes back") {
     CheckAsProtobuf(bytes);
     CHECK(*CustomerCodec::DueOf(bytes) == state.Due());
   }
+}
+
+TEST_CASE("codec: what format version 1 wrote is read") {
+  const uint64_t seed = TestSeed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto rules = RulesOf(kRules);
+  for (int i = 0; i < 400; ++i) {
+    CAPTURE(i);
+    OneCustomer customer(kRules);
+    CustomerState state = i % 2 == 0 ? RandomLife(customer, random) : RandomState(*rules, random);
+    state.lifecycle_due =
+        NextSilence(rules->lifecycle, state.measures[rules->pulse], state.lifecycle);
+    const std::string bytes = EncodedV1(*rules, state);
+    CustomerCodec codec(*rules);
+    CustomerState back;
+    REQUIRE(codec.Decode(bytes, &back));
+    CheckSame(back, state);
+    CHECK(*CustomerCodec::DueOf(bytes) == state.Due());
+    CHECK(Encoded(codec, back) == Encoded(codec, state));
+  }
+}
+
+TEST_CASE("codec: what follows from something else takes no room") {
+  const auto rules = RulesOf(kRules);
+  OneCustomer customer(kRules);
+  for (int day = 1; day <= 9; ++day)
+    customer.On(At(fmt::format("2026-01-0{}", day)), R"("type":"purchase","amount":19.99)");
+  state::Customer message;
+  CustomerCodec codec(*customer.rules);
+  REQUIRE(message.ParseFromString(Encoded(codec, customer.state)));
+  for (const state::Measure& measure : message.measures()) {
+    CHECK(measure.first_after_ms() == 0);
+    CHECK(measure.last_before_ms() == 0);
+    CHECK(measure.last_days_after() == 0);
+    CHECK_FALSE(measure.has_x());
+    CHECK(measure.bucket_count().empty());
+    CHECK(measure.bucket_sum_micros().empty());
+  }
+  // Less than a hundredth of a unit: nothing is rounded.
+  customer.On(At("2026-01-10"), R"("type":"purchase","amount":0.001)");
+  REQUIRE(message.ParseFromString(Encoded(codec, customer.state)));
+  CHECK(std::any_of(message.measures().begin(), message.measures().end(), [](const auto& measure) {
+    return !measure.bucket_sum_micros().empty() && measure.bucket_sum_hundredths().empty();
+  }));
 }
 
 TEST_CASE(
@@ -445,6 +548,7 @@ TEST_CASE("codec: times and days a million years away are refused, wherever they
       {"activity day",
        [&](CustomerState* s) {
          s->measures[0].sum_micros = 1;
+         s->measures[0].cadence.days = 1;
          s->measures[0].cadence.last_day = INT32_MAX;
        }},
       {"bucket",
@@ -503,8 +607,8 @@ TEST_CASE("codec: the shard's record comes back") {
 TEST_CASE("codec: a record of a newer format, or of none, is refused") {
   std::string bytes = EncodeMeta(SomeMeta());
   // Field 1, varint: the format's version.
-  REQUIRE(bytes.substr(0, 2) == std::string("\x08\x01", 2));
-  bytes[1] = 2;
+  REQUIRE(bytes.substr(0, 2) == std::string({8, static_cast<char>(kFormatVersion)}));
+  ++bytes[1];
   const Result<ShardMeta> newer = DecodeMeta(bytes);
   REQUIRE_FALSE(newer);
   CHECK(newer.error().code == ExitCode::kBroken);

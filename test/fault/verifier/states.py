@@ -12,9 +12,10 @@ import xxhash
 from . import configuration as configurations
 from . import detectors, findings, log, values
 from .lifecycle import Lifecycle
+from .series import FORGET
 
 PROTO = configurations.ROOT / "lib" / "customer" / "state.proto"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ACTIVITIES = ["none", "new", "active", "at_risk", "dormant", "lost", "reactivated"]
 PHASES = ["closed", "pending", "firing", "waiting"]
 RESOLUTIONS = ["1d", "1h", "1m"]
@@ -57,6 +58,49 @@ def fold(rows):
         else:
             partition.customers[key[1:].decode()] = value
     return folded
+
+
+def customer_of(value):
+    """A customer's record with everything in it and all times whole, as in format version 1, whatever the version."""
+    customer = messages().Customer.FromString(value)
+    last = customer.last_seen_ms
+    life = customer.lifecycle
+    if life.HasField("since_after_ms"):
+        life.since_ms_v1 = last + life.since_after_ms
+        life.since_day_v1 = life.since_ms_v1 // values.DAY_MS + life.since_days_after
+    for measure in customer.measures:
+        customer.measures_v1.append(whole(measure, customer.first_seen_ms, last))
+    for rule in customer.rules:
+        if rule.HasField("due_after_ms"):
+            rule.due_ms_v1, rule.has_due_v1 = last + rule.due_after_ms, True
+    if customer.HasField("due_after_ms"):
+        customer.due_ms_v1, customer.has_due_v1 = last + customer.due_after_ms, True
+    if customer.recent_after_ms:
+        first, *others = customer.recent_after_ms
+        customer.recent_ms_v1[:] = [last + first, *others]
+    return customer
+
+
+def whole(measure, first_seen_ms, last_seen_ms):
+    """The measure as format version 1 would have it."""
+    out = messages().MeasureV1(key=measure.key, count=measure.count, sum_micros=measure.sum_micros, days=measure.days, s=measure.s)
+    if measure.count:
+        out.first_ms = first_seen_ms + measure.first_after_ms
+        out.last_ms = last_seen_ms - measure.last_before_ms
+    if measure.days:
+        out.last_day = out.last_ms // values.DAY_MS + measure.last_days_after
+    if measure.HasField("x"):
+        out.x = measure.x
+    else:
+        for _ in range(measure.days - 1):
+            out.x = FORGET * out.x + 1
+    buckets = len(measure.bucket_index)
+    out.bucket_index.extend(measure.bucket_index)
+    out.bucket_count.extend(measure.bucket_count or [1] * buckets)
+    out.bucket_sum_micros.extend(measure.bucket_sum_micros or [10_000 * each for each in measure.bucket_sum_hundredths])
+    out.bucket_distinct.extend(measure.bucket_distinct or ([1] * buckets if measure.distinct else []))
+    out.distinct.extend(measure.distinct)
+    return out
 
 
 def hash_of(text):
@@ -106,7 +150,7 @@ class Comparison:
         self.lifecycle()
         self.measures()
         self.rules()
-        came = list(itertools.accumulate(stored.recent_ms))
+        came = list(itertools.accumulate(stored.recent_ms_v1))
         expected = [ms for _, ms in customer.recent]
         if customer.configuration.source == "wall" and len(came) == len(expected):
             expected = [max(both) for both in zip(expected, came)]  # when exactly only the daemon's clock knew; not before
@@ -118,7 +162,7 @@ class Comparison:
         expected, stored = self.customer.lifecycle, self.stored.lifecycle
         found = Lifecycle(expected.configuration)
         found.activity, found.previous = ACTIVITIES[stored.activity], ACTIVITIES[stored.previous]
-        found.since_ms, found.since_day = stored.since_ms, stored.since_day
+        found.since_ms, found.since_day = stored.since_ms_v1, stored.since_day_v1
         if not self.customer.activity_is_watched:  # each is as of when somebody has looked: both go on from there
             expected = copy.copy(expected)
             for one in (expected, found):
@@ -133,12 +177,12 @@ class Comparison:
     # --- measures ---
 
     def measures(self):
-        stored = {measure.key: measure for measure in self.stored.measures}
-        keys = [measure.key for measure in self.stored.measures]
+        stored = {measure.key: measure for measure in self.stored.measures_v1}
+        keys = [measure.key for measure in self.stored.measures_v1]
         self.same("order of measures", sorted(keys), keys)
         kept = kept_buckets(self.customer.rules)
         for name, series in self.customer.series.items():
-            one = stored.pop(measure_key(series.measure), messages().Measure())
+            one = stored.pop(measure_key(series.measure), messages().MeasureV1())
             self.same(f"{name} count", series.count, one.count)
             self.same(f"{name} sum", series.sum_micros, one.sum_micros)
             if series.count:
@@ -175,16 +219,16 @@ class Comparison:
         due = [self.customer.activity_due_ms()] if self.customer.pulse.count else []
         for number, (rule, detector) in enumerate(self.customer.rules):
             one = stored.pop(hash_of("rule:" + rule.id), messages().Rule())
-            at = one.due_ms if one.has_due else values.NEVER
+            at = one.due_ms_v1 if one.has_due_v1 else values.NEVER
             due.append(at)
             # `dropping` may leave out closes at which it cannot fire; the others say exactly when they change.
             if not isinstance(detector, detectors.Dropping):
                 self.same(f"{rule.id} due", self.customer.due[number], at)
             self.episodes(rule, self.customer.episodes[number], {one.key.decode(): one for one in one.episodes})
         self.same("rules nobody knows", [], list(stored))
-        self.same("due", min(due, default=values.NEVER), self.stored.due_ms if self.stored.has_due else values.NEVER)
-        if self.stored.has_due and self.stored.due_ms <= self.clock_ms:
-            self.differences.append(f"{self.label}: due {values.show(self.stored.due_ms)}, but the clock is at "
+        self.same("due", min(due, default=values.NEVER), self.stored.due_ms_v1 if self.stored.has_due_v1 else values.NEVER)
+        if self.stored.has_due_v1 and self.stored.due_ms_v1 <= self.clock_ms:
+            self.differences.append(f"{self.label}: due {values.show(self.stored.due_ms_v1)}, but the clock is at "
                                     f"{values.show(self.clock_ms)}")
 
     def episodes(self, rule, expected, stored):
@@ -222,7 +266,7 @@ def compare(number, shard, partition):
     differences = []
     for name, customer in expected.items():
         if name in known:
-            stored = messages().Customer.FromString(known[name])
+            stored = customer_of(known[name])
             differences += Comparison(number, customer, stored, meta.clock_ms).all()
     wrong += findings.of("state", "differences in states", differences)
     checks = [("format_version", FORMAT_VERSION, meta.format_version), ("customers", len(expected), meta.customers),

@@ -67,8 +67,8 @@ def check_timers(number, store, current):
     wrong = []
     reached = int(current)  # in ms
     for name, (indexed, value) in store.customers.items():
-        state = states.messages().Customer.FromString(value)
-        due = state.due_ms if state.has_due else values.NEVER
+        state = states.customer_of(value)
+        due = state.due_ms_v1 if state.has_due_v1 else values.NEVER
         if indexed > due:
             wrong.append(f"{name!r} is due {values.show(due)}, but its entry is at {values.show(indexed)}")
         if indexed != values.NEVER and (indexed, name) not in store.timers:

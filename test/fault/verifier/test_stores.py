@@ -7,7 +7,7 @@ CLOCK = 1_000_000
 
 
 def store_of(due, indexed, in_index=True):
-    customer = states.messages().Customer(due_ms=due, has_due=True)
+    customer = states.messages().Customer(last_seen_ms=CLOCK, due_after_ms=due - CLOCK)
     store = stores.Store()
     store.meta = states.messages().LocalMeta()
     store.meta.meta.clock_ms = CLOCK
