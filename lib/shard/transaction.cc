@@ -25,7 +25,15 @@ class Transaction {
   Transaction(const OutputTopics& topics, Committer& committer)
       : topics_(topics), committer_(committer) {}
 
-  TxResult Produce(Shard* shard) {
+  // The first customer of each shard goes ahead of everything else: a partition has to be made part
+  // of the transaction before records go there, and librdkafka asks for all at once that it
+  // knows of by the time it asks.
+  TxResult ProduceFirst(Shard* shard) {
+    Customer* const customer = shard->customers().Uncommitted(0);
+    return customer != nullptr ? ProduceCustomer(shard, customer) : TxResult();
+  }
+
+  TxResult ProduceRest(Shard* shard) {
     for (const OutgoingAlert& alert : shard->outbox().alerts) {
       if (TxResult r = Send({.topic = topics_.alerts,
                              .key = alert.customer,
@@ -37,21 +45,14 @@ class Transaction {
     for (const DeadLetter& dead : shard->outbox().dead_letters) {
       if (TxResult r = ProduceDeadLetter(dead); !r.ok()) return r;
     }
-    const int32_t partition = shard->options().partition;
-    for (size_t i = 0; Customer* customer = shard->customers().Uncommitted(i); ++i) {
-      const std::optional<std::string_view> value = shard->customers().Encode(customer);
-      key_.assign(1, 'c');
-      key_ += customer->id;
-      if (TxResult r = Send(
-              {.topic = topics_.changelog, .partition = partition, .key = key_, .value = value});
-          !r.ok())
-        return r;
+    for (size_t i = 1; Customer* customer = shard->customers().Uncommitted(i); ++i) {
+      if (TxResult r = ProduceCustomer(shard, customer); !r.ok()) return r;
     }
     // Last, so that whoever reads the log knows that nothing of this transaction follows.
     if (HB_MUTANT("meta-left-out")) return {};
     const std::string meta = EncodeMeta(shard->Meta());
     return Send({.topic = topics_.changelog,
-                 .partition = partition,
+                 .partition = shard->options().partition,
                  .key = kChangelogMetaKey,
                  .value = meta});
   }
@@ -59,6 +60,16 @@ class Transaction {
   [[nodiscard]] uint64_t records() const { return records_; }
 
  private:
+  TxResult ProduceCustomer(Shard* shard, Customer* customer) {
+    const std::optional<std::string_view> value = shard->customers().Encode(customer);
+    key_.assign(1, 'c');
+    key_ += customer->id;
+    return Send({.topic = topics_.changelog,
+                 .partition = shard->options().partition,
+                 .key = key_,
+                 .value = value});
+  }
+
   // An input record may be as large as a record can be. Whatever of it does not fit is left out:
   // refused by the broker, it would stop everything behind it.
   TxResult ProduceDeadLetter(const DeadLetter& dead) {
@@ -99,7 +110,10 @@ TxResult ProduceShards(const std::vector<Shard*>& shards, const OutputTopics& to
   HB_FAULT_POINT("commit.begin");
   if (TxResult r = committer.Begin(); !r.ok()) return r;
   for (Shard* shard : shards) {
-    if (TxResult r = transaction.Produce(shard); !r.ok()) return r;
+    if (TxResult r = transaction.ProduceFirst(shard); !r.ok()) return r;
+  }
+  for (Shard* shard : shards) {
+    if (TxResult r = transaction.ProduceRest(shard); !r.ok()) return r;
     const int32_t partition = shard->options().partition;
     produced->partitions.push_back(partition);
     if (HB_MUTANT("timers-without-offsets") && !shard->HasMoved()) continue;
@@ -127,6 +141,8 @@ TransactionResult FinishTransaction(const Produced& produced, const GroupGenerat
     }
     out.positions.push_back(*last + 1);
   }
+  // Not before the flush: what comes right after the last commit the broker may answer with
+  // CONCURRENT_TRANSACTIONS, and librdkafka then waits longer for the offsets than for partitions.
   if (TxResult r = committer.SendOffsets(produced.offsets, generation); !r.ok())
     return {std::move(r), {}};
   HB_FAULT_POINT("commit.offsets-sent");

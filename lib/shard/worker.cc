@@ -38,6 +38,21 @@ constexpr Duration kStopSaveMax = std::chrono::seconds(10);
 constexpr size_t kChangeBytes =
     300;  // of a customer's record on average, for the size of a transaction
 
+// As the metrics call it.
+std::string_view NameOf(TxResult::Kind kind) {
+  switch (kind) {
+    case TxResult::Kind::kOk:
+      return "committed";
+    case TxResult::Kind::kAbort:
+      return "aborted";
+    case TxResult::Kind::kAmbiguous:
+      return "ambiguous";
+    case TxResult::Kind::kFenced:
+      return "fenced";
+  }
+  __builtin_unreachable();
+}
+
 }  // namespace
 
 Worker::Worker(WorkerOptions options, WorkerParts parts)
@@ -197,8 +212,8 @@ Status Worker::OnRevoked() {
   HB_FAULT_POINT("group.revoked");
   if (tail_.IsRunning()) {
     const TransactionResult ended = tail_.Wait();
+    Count(commit_, ended.result);
     if (ended.result.ok()) {
-      CountAlerts(commit_);
       for (Shard* shard : commit_.shards) shard->OnCommitted();
     } else {
       // Nothing that came after it may be committed.
@@ -210,13 +225,13 @@ Status Worker::OnRevoked() {
   }
   const std::vector<Shard*> changed = phase_ == Phase::kRunning ? Changed() : std::vector<Shard*>{};
   if (!changed.empty() && parts_.input.IsMember()) {
-    const Commit commit = Describe(changed);
+    Commit commit = Describe(changed);
     Produced produced;
     TxResult result = ProduceShards(changed, options_.topics, parts_.committer, &produced);
+    commit.records = produced.records;
     if (result.ok()) result = FinishTransaction(produced, generation_, parts_.committer).result;
-    if (result.ok()) {
-      CountAlerts(commit);
-    } else {
+    Count(commit, result);
+    if (!result.ok()) {
       spdlog::warn("{}: the last commit before giving back failed: {}", options_.name,
                    result.error.message);
       if (result.kind != TxResult::Kind::kAbort || !parts_.committer.Abort().ok())
@@ -395,7 +410,7 @@ Status Worker::StartCommit() {
   Produced produced;
   if (TxResult result = ProduceShards(changed, options_.topics, parts_.committer, &produced);
       !result.ok())
-    return OnCommitFailed(result, units);
+    return OnCommitFailed(result);
   commit_.records = produced.records;
   for (Shard* shard : changed) shard->OnProduced();
   tail_.Start(
@@ -421,17 +436,15 @@ Status Worker::CommitAndWait() {
 }
 
 Status Worker::OnCommitEnded(const TransactionResult& ended) {
-  if (!ended.result.ok()) return OnCommitFailed(ended.result, commit_.units);
-  const Duration now = parts_.clock.Monotonic();
-  parts_.metrics.OnCommit("committed", now - commit_.began.monotonic, commit_.records);
-  CountAlerts(commit_);
+  if (!ended.result.ok()) return OnCommitFailed(ended.result);
+  Count(commit_, ended.result);
   for (size_t i = 0; i < commit_.shards.size(); ++i) {
     Shard* shard = commit_.shards[i];
     shard->OnCommitted();
     synced_[shard->options().partition] = {ended.positions[i], commit_.began.wall};
     committed_next_[shard->options().partition] = commit_.next[i];
   }
-  last_position_commit_ = now;
+  last_position_commit_ = parts_.clock.Monotonic();
   first_record_open_ = false;  // a new shard is in every transaction until it is committed
   failures_ = 0;
   units_max_ = std::min(options_.commit_max_events, units_max_ * 2);
@@ -452,24 +465,25 @@ Worker::Commit Worker::Describe(const std::vector<Shard*>& shards) const {
 }
 
 void Worker::ForgetCommit() {
-  if (tail_.IsRunning() && !tail_.Wait().result.ok()) committer_open_ = false;
+  if (!tail_.IsRunning()) return;
+  const TxResult result = tail_.Wait().result;
+  Count(commit_, result);
+  if (!result.ok()) committer_open_ = false;
 }
 
-Status Worker::OnCommitFailed(const TxResult& failed, size_t units) {
+Status Worker::OnCommitFailed(const TxResult& failed) {
   ++failures_;
+  Count(commit_, failed);
   const std::string& why = failed.error.message;
   if (failed.kind == TxResult::Kind::kFenced) {
-    parts_.metrics.OnCommit("fenced", Duration(0), 0);
     return OnProducerFenced(failed.error);
   }
   if (failed.kind == TxResult::Kind::kAbort) {
-    parts_.metrics.OnCommit("aborted", Duration(0), 0);
     spdlog::warn("{}: transaction aborted: {}; going back to the last commit", options_.name, why);
     if (!parts_.committer.Abort().ok()) committer_open_ = false;
-    if (failed.bad_record && NarrowDown(units))
+    if (failed.bad_record && NarrowDown(commit_.units))
       return Resync();  // at once: waiting makes no record better
   } else {
-    parts_.metrics.OnCommit("ambiguous", Duration(0), 0);
     spdlog::warn(
         "{}: unknown how a transaction ended: {}; making a new producer and going back to the last "
         "commit",
@@ -713,7 +727,10 @@ void Worker::DropShards() {
   intake_paused_ = false;
 }
 
-void Worker::CountAlerts(const Commit& commit) {
+void Worker::Count(const Commit& commit, const TxResult& result) {
+  parts_.metrics.OnCommit(NameOf(result.kind), parts_.clock.Monotonic() - commit.began.monotonic,
+                          commit.records);
+  if (!result.ok()) return;
   for (const auto& [reason, n] : commit.dead_letters)
     parts_.metrics.AddDeadLetters(NameOf(reason), n);
   for (const auto& [what, n] : commit.alerts) {

@@ -128,7 +128,7 @@ class Worker {
   // Everything is committed or thrown away after it.
   Status CommitAndWait();
   Status OnCommitEnded(const TransactionResult& ended);
-  Status OnCommitFailed(const TxResult& failed, size_t units);
+  Status OnCommitFailed(const TxResult& failed);
   bool NarrowDown(size_t units);
   // The result of a commit under way that no longer matters.
   void ForgetCommit();
@@ -185,7 +185,8 @@ class Worker {
   CommitTail tail_;
   Commit commit_;
   [[nodiscard]] Commit Describe(const std::vector<Shard*>& shards) const;
-  void CountAlerts(const Commit& commit);
+  // In the metrics: how it ended, and what it has sent if it was committed.
+  void Count(const Commit& commit, const TxResult& result);
 
   bool first_record_open_ = false;  // some shard is new, and its first record is not committed yet
   size_t units_ = 0;                // messages and timers since the last commit

@@ -29,6 +29,11 @@ class Duel:
         heir = heir or self.heir
         self.stream.until("all partitions at the heir", lambda: apps.partitions_of(heir) == apps.PARTITIONS and heir.ready())
 
+    def refused(self):
+        """How many transactions of the zombie have not been committed."""
+        return sum(self.zombie.metrics().total("heartbeatd_commits_total", result=result)
+                   for result in ("fenced", "aborted", "ambiguous"))
+
     @staticmethod
     def committed(daemon):
         """How many transactions it has committed since its start."""

@@ -143,7 +143,7 @@ TEST_CASE("customers: a save that fails on the way is finished by the next") {
   world.store.batches_max = 2;
   REQUIRE_FALSE(world.table.Save("first"));
   CHECK(world.table.unsaved() < 1000);
-  CHECK(world.table.unsaved() > 800);
+  CHECK(world.table.unsaved() > 600);
   CHECK_FALSE(*world.store.LocalMeta());
   // Meanwhile deadlines move to where nothing was written yet, in both directions.
   world.Purchase(0, 400, kT + Days(2));
