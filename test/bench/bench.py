@@ -8,6 +8,7 @@ and `steady`, between the first committed progress seen and the last, which is w
 
 `--rules full` runs each round with two rules and then with each whole rule set of config/, and tells what that costs.
 `--peer` runs each round with a Kafka Streams program of the same job (peer/) after the daemon, and tells the ratios.
+`--before BINARY` runs each round, and each run of `--latency`, with another build of heartbeatd, too, and tells the ratios.
 
 `--growth`, `--timers`, `--memory` and `--scale-out` are measurements of their own, one at a time, without rounds; each says in its
 last line whether its aim is met. docs/benchmarks.md, "What can be measured", tells of all of them.
@@ -38,7 +39,7 @@ import programs  # noqa: E402
 import quick  # noqa: E402
 import scaling  # noqa: E402
 import timers  # noqa: E402
-from programs import FOLDER, PEER, RULE_SETS, TOPIC, BenchError  # noqa: E402
+from programs import BEFORE, FOLDER, PEER, RULE_SETS, TOPIC, BenchError  # noqa: E402
 
 RATIO_MIN = 1 / 16  # what the project promises, with two rules
 FULL_MIN = 0.75  # with a whole rule set: of the rate with two rules
@@ -46,6 +47,10 @@ PEER_MIN = 4.0  # times its rate, with two rules: what the project promises
 LOOK_MS = 50
 DEFAULTS = {"events": 2_000_000, "customers": 200_000, "partitions": 4, "workers": 2 * os.cpu_count()}
 OWN_RUNS = {"growth": growth, "timers": timers, "memory": memory, "scale_out": scaling}  # by the option's name
+
+
+def wanted_rules(options):
+    return list(RULE_SETS) if options.rules == "full" else [options.rules]
 
 
 def discard(tool):
@@ -62,8 +67,12 @@ def warm_up(tool, server, options, rules):
 def process(tool, server, options, rules, number):
     """One program, from nothing to everything consumed. Returns its figures."""
     folder = programs.new_folder(f"{rules}-{number}")
-    make = programs.KafkaStreams if rules == PEER else programs.Heartbeatd
-    program = make(folder, server, options, RULE_SETS.get(rules))
+    if rules == PEER:
+        program = programs.KafkaStreams(folder, server, options)
+    elif rules == BEFORE:
+        program = programs.Heartbeatd(folder, server, options, RULE_SETS[wanted_rules(options)[0]], binary=options.before)
+    else:
+        program = programs.Heartbeatd(folder, server, options, RULE_SETS[rules])
     broker_cpu = processes.cpu_seconds(server.pid)
     started = time.time()
     program.start()
@@ -130,6 +139,7 @@ def print_table(options, rules, discarded, results):
     alone = statistics.median(discarded)
     ratio = middle("steady") / alone
     who, threads = (PEER, options.peer_threads) if rules == PEER else ("heartbeatd", options.workers)
+    what = {PEER: "two", BEFORE: f"{wanted_rules(options)[0]}, the build before"}.get(rules, rules)
     rows = [
         ("librdkafka reads and discards", f"{alone:,.0f} events/s"),
         (f"{who}, steady", f"{middle('steady'):,.0f} events/s"),
@@ -145,7 +155,7 @@ def print_table(options, rules, discarded, results):
         ("commit latency", f"p50 {milliseconds(middle('commit_p50'))}, p99 {milliseconds(middle('commit_p99'))}"),
         ("alerts", "-" if middle("alerts") is None else f"{middle('alerts'):,.0f}"),
     ]
-    print(f"\nrules {'two' if rules == PEER else rules}, {who}: {options.events:,} events, {options.customers:,} customers, "
+    print(f"\nrules {what}, {who}: {options.events:,} events, {options.customers:,} customers, "
           f"{options.partitions} partitions, {threads} threads; median of {len(results)}")
     for name, value in rows:
         print(f"  {name:<36} {value}")
@@ -155,7 +165,7 @@ def print_table(options, rules, discarded, results):
 def print_costs(results):
     """Of whole rule sets, round by round; the smallest median."""
     medians = {}
-    for rules in [rules for rules in results if rules not in ("two", PEER)]:
+    for rules in [rules for rules in results if rules not in ("two", PEER, BEFORE)]:
         ratios = [one["steady"] / two["steady"] for one, two in zip(results[rules], results["two"])]
         cpu = statistics.median((one["daemon_us"] + one["broker_us"]) / (two["daemon_us"] + two["broker_us"])
                                 for one, two in zip(results[rules], results["two"]))
@@ -167,7 +177,7 @@ def print_costs(results):
 
 def print_peer(results):
     """Each rule set beside Kafka Streams with two rules, round by round; the median with two rules."""
-    for rules in [rules for rules in results if rules != PEER]:
+    for rules in [rules for rules in results if rules not in (PEER, BEFORE)]:
         pairs = list(zip(results[rules], results[PEER]))
         ratios = [ours["steady"] / theirs["steady"] for ours, theirs in pairs]
         cpu = statistics.median(theirs["daemon_us"] / ours["daemon_us"] for ours, theirs in pairs)
@@ -175,6 +185,17 @@ def print_peer(results):
         print(f"  {rules:<12} {' '.join(f'{ratio:.2f}' for ratio in ratios)} times the rate of Kafka Streams, median "
               f"{statistics.median(ratios):.2f}{promise}; of its CPU an event 1 / {cpu:.2f}")
     return statistics.median(ours["steady"] / theirs["steady"] for ours, theirs in zip(results["two"], results[PEER]))
+
+
+def print_before(results):
+    """The first rule set beside the other build, round by round."""
+    rules = next(iter(results))
+    pairs = list(zip(results[rules], results[BEFORE]))
+    for name, ratio in (("rate", lambda now, before: now["steady"] / before["steady"]),
+                        ("CPU of heartbeatd", lambda now, before: now["daemon_us"] / before["daemon_us"]),
+                        ("CPU of the broker", lambda now, before: now["broker_us"] / before["broker_us"])):
+        ratios = [ratio(*pair) for pair in pairs]
+        print(f"  {rules}, now / before: {name:<18} {' '.join(f'{one:.2f}' for one in ratios)}, median {statistics.median(ratios):.2f}")
 
 
 def parse_options():
@@ -197,6 +218,7 @@ def parse_options():
     alone.add_argument("--quick", action="store_true", help="only figures that do not depend on the machine, against quick.json")
     parser.add_argument("--pin", action="store_true", help="with --quick: write quick.json anew")
     parser.add_argument("--peer", action="store_true", help="beside Kafka Streams with two rules")
+    parser.add_argument("--before", type=pathlib.Path, metavar="BINARY", help="beside another build of heartbeatd")
     parser.add_argument("--peer-without-timers", action="store_true",
                         help="it says that a customer is silent or drops only when he comes again")
     parser.add_argument("--peer-threads", type=int, default=2 * os.cpu_count(), help="its stream threads (default: as workers)")
@@ -230,16 +252,18 @@ def measure_more(tool, server, options, results):
     """What is asked for beside the rounds. Returns whether its aims are met."""
     right = True
 
-    def starter(name, more):
+    def starter(name, more, binary=None):
         def start(topic):
-            program = programs.Heartbeatd(programs.new_folder(name), server, options, RULE_SETS["two"], topic, more)
+            program = programs.Heartbeatd(programs.new_folder(name), server, options, RULE_SETS["two"], topic, more, binary=binary)
             program.start()
             return program
         return start
 
     if options.latency:
         rate = options.latency_rate or statistics.median(result["steady"] for result in results["two"]) / 2
-        right = extras.latency(tool, starter("latency", [HERE / "latency.yaml"]), rate, options)
+        more = [HERE / "latency.yaml"]
+        before = starter("latency-before", more, options.before) if options.before else None
+        right = extras.latency(tool, starter("latency", more), before, rate, options)
     if options.recovery:
         right = extras.recovery(tool, starter("recovery", []), options) and right
     return right
@@ -267,8 +291,8 @@ def run(options):
         tool.create_topics(TOPIC, programs.ALERTS, partitions=options.partitions)
         load = json.loads(tool.run("generate", TOPIC, "--events", options.events, "--customers", options.customers, seconds=600))
         print(f"    {load['bytes_per_event']} bytes an event, written in {load['seconds']:.1f} s", flush=True)
-        wanted = list(RULE_SETS) if options.rules == "full" else [options.rules]
-        results = {rules: [] for rules in wanted + ([PEER] if options.peer else [])}
+        wanted = wanted_rules(options)
+        results = {rules: [] for rules in wanted + [BEFORE] * bool(options.before) + [PEER] * bool(options.peer)}
         discarded = []
         warm_up(tool, server, options, wanted[0])
         for number in range(1, options.rounds + 1):
@@ -280,6 +304,8 @@ def run(options):
         right = measure_more(tool, server, options, results)
     right = ratios.get("two", 1) >= RATIO_MIN and right
     print()
+    if options.before:
+        print_before(results)
     if options.rules == "full":
         right = print_costs(results) >= FULL_MIN and right
     if options.peer and "two" in results:

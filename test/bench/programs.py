@@ -14,6 +14,7 @@ TOPIC = "bench-events"
 ALERTS = "bench-alerts"
 RULE_SETS = {"two": HERE / "two.yaml", "e-commerce": ROOT / "config" / "e-commerce.yaml", "saas": ROOT / "config" / "saas.yaml"}
 PEER = "kafka-streams"
+BEFORE = "before"  # another build, with the first rule set
 
 
 class BenchError(Exception):
@@ -30,10 +31,11 @@ def new_folder(name):
 class Heartbeatd:
     """A process of it with the rules of a file; `more`: files on top of them, `over`: YAML on top of everything.
 
-    Those of one `app` (default: the folder's name) share its work, if each has a folder and an `instance` of its own.
+    `binary`: of another build than the tests' own. Those of one `app` (default: the folder's name) share its work, if each has a folder and an `instance` of its own.
     """
 
-    def __init__(self, folder, server, options, rules, topic=TOPIC, more=(), over="", app=None, instance="bench", alerts=ALERTS):
+    def __init__(self, folder, server, options, rules, topic=TOPIC, more=(), over="", app=None, instance="bench", alerts=ALERTS,
+                 binary=None):
         http = f"127.0.0.1:{processes.free_port()}"
         self.app = app or folder.name
         self.changelog = f"{self.app}-changelog"
@@ -45,7 +47,7 @@ class Heartbeatd:
         topmost = folder / "over.yaml"
         topmost.write_text(over or "{}\n")
         self.configurations = [rules, *more, configuration, topmost]
-        self.process = daemon.Daemon(self.configurations, http, folder / "heartbeatd.log")
+        self.process = daemon.Daemon(self.configurations, http, folder / "heartbeatd.log", binary=binary)
 
     def start(self):
         self.process.start(wait_ready=False)
@@ -61,7 +63,7 @@ class Heartbeatd:
 class KafkaStreams:
     """The program of peer/. It has workers as threads."""
 
-    def __init__(self, folder, server, options, _rules):
+    def __init__(self, folder, server, options):
         self.app = folder.name
         self.changelog = f"{self.app}-customers-changelog"
         self.state = folder / "state"

@@ -68,9 +68,14 @@ PROPERTIES = {
 
 OF_PROFILE = {
     "test": {},
-    # Nobody kills it, and under full load it may be late with its own heartbeats: it must not be taken for dead. Compaction
-    # comes when it does elsewhere: looking for it twice a second takes a good part of a core.
-    "bench": {"broker.session.timeout.ms": "60000", "log.cleaner.backoff.ms": "15000"},
+    "bench": {
+        # Nobody kills it, and under full load it may be late with its own heartbeats: it must not be taken for dead.
+        "broker.session.timeout.ms": "60000",
+        # Kafka's own settings: looking for what to compact twice a second takes a good part of a core, and a group that begins with
+        # its first member gives him everything, only to take it away from him in the middle of the measurement.
+        "log.cleaner.backoff.ms": "15000",
+        "group.initial.rebalance.delay.ms": "3000",
+    },
 }
 
 
