@@ -35,10 +35,10 @@ def build():
 class Peer:
     """Not thread-safe. It dies with the thread that called start()."""
 
-    def __init__(self, brokers, topics, app, state, threads, timers, log):
+    def __init__(self, brokers, topics, app, state, threads, timers, rules, log):
         """`topics`: input and output; `app`: names the group; `state`: a folder that need not exist; `timers`: whether it notices
-        what comes to be while nothing comes."""
-        self.arguments = [brokers, *topics, app, str(state), str(threads), "timers" if timers else "no-timers"]
+        what comes to be while nothing comes; `rules`: two or e-commerce."""
+        self.arguments = [brokers, *topics, app, str(state), str(threads), "timers" if timers else "no-timers", rules]
         self.log = pathlib.Path(log)
         self.process = None
 

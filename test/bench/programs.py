@@ -13,7 +13,7 @@ FOLDER = ROOT / "build" / "bench"
 TOPIC = "bench-events"
 ALERTS = "bench-alerts"
 RULE_SETS = {"two": HERE / "two.yaml", "e-commerce": ROOT / "config" / "e-commerce.yaml", "saas": ROOT / "config" / "saas.yaml"}
-PEER = "kafka-streams"
+PEERS = {"kafka-streams": "two", "kafka-streams-e-commerce": "e-commerce"}  # each with the rule set whose job it does
 BEFORE = "before"  # another build, with the first rule set
 
 
@@ -63,12 +63,12 @@ class Heartbeatd:
 class KafkaStreams:
     """The program of peer/. It has workers as threads."""
 
-    def __init__(self, folder, server, options):
+    def __init__(self, folder, server, options, rules):
         self.app = folder.name
         self.changelog = f"{self.app}-customers-changelog"
         self.state = folder / "state"
         self.process = peer.Peer(server.address, (TOPIC, ALERTS), self.app, self.state, options.peer_threads,
-                                 not options.peer_without_timers, folder / "peer.log")
+                                 not options.peer_without_timers, rules, folder / "peer.log")
 
     def start(self):
         self.process.start()

@@ -2,21 +2,36 @@ package peer;
 
 import java.nio.ByteBuffer;
 
-/** The state of one customer: two measures, the newest event ids, whether a rule fires, and when time alone may change that. */
+/** The state of one customer: measures, the newest event ids, which rules fire, and when time alone may change that. */
 final class Customer {
   static final int NEVER = Integer.MAX_VALUE;
 
   private static final int IDS_MAX = 64;
   private static final long IDS_WITHIN_MS = 2 * 86_400_000L;
 
+  long firstSeen;
   long lastSeen;
-  boolean dropping;
-  boolean silent;
   int deadline = NEVER; // its entry among the deadlines, a day; never later than the real one
-  Series purchases = new Series();
-  Series visits = new Series();
-  private long[] ids = new long[0];
-  private long[] idTimes = new long[0];
+  final Series[] series;
+  final int[] notes; // whatever else the rules remember
+  private int firing; // a bit for each rule
+  private long[] ids = {};
+  private long[] idTimes = {};
+
+  /** As new; `kept`: of each measure. */
+  Customer(Series.Days[] kept, int notes) {
+    series = new Series[kept.length];
+    for (int i = 0; i < kept.length; i++) series[i] = new Series(kept[i]);
+    this.notes = new int[notes];
+  }
+
+  boolean fires(int rule) {
+    return (firing >> rule & 1) != 0;
+  }
+
+  void setFires(int rule, boolean fires) {
+    firing = fires ? firing | 1 << rule : firing & ~(1 << rule);
+  }
 
   boolean knows(long id) {
     for (long known : ids) {
@@ -39,33 +54,31 @@ final class Customer {
   }
 
   byte[] bytes() {
-    ByteBuffer to = ByteBuffer.allocate(8 + 1 + 4 + purchases.size() + visits.size() + 2 + 16 * ids.length);
-    to.putLong(lastSeen).put((byte) ((dropping ? 1 : 0) + (silent ? 2 : 0))).putInt(deadline);
-    purchases.write(to);
-    visits.write(to);
+    int size = 8 + 8 + 4 + 4 + 4 * notes.length + 2 + 16 * ids.length;
+    for (Series one : series) size += one.size();
+    ByteBuffer to = ByteBuffer.allocate(size);
+    to.putLong(firstSeen).putLong(lastSeen).putInt(firing).putInt(deadline);
+    for (int note : notes) to.putInt(note);
+    for (Series one : series) one.write(to);
     to.putShort((short) ids.length);
     for (int i = 0; i < ids.length; i++) to.putLong(ids[i]).putLong(idTimes[i]);
     return to.array();
   }
 
-  static Customer from(byte[] bytes) {
-    Customer customer = new Customer();
-    if (bytes == null) return customer;
+  /** Into a new one. */
+  void read(byte[] bytes) {
     ByteBuffer from = ByteBuffer.wrap(bytes);
-    customer.lastSeen = from.getLong();
-    byte fires = from.get();
-    customer.dropping = (fires & 1) != 0;
-    customer.silent = (fires & 2) != 0;
-    customer.deadline = from.getInt();
-    customer.purchases = Series.read(from);
-    customer.visits = Series.read(from);
-    int ids = from.getShort();
-    customer.ids = new long[ids];
-    customer.idTimes = new long[ids];
-    for (int i = 0; i < ids; i++) {
-      customer.ids[i] = from.getLong();
-      customer.idTimes[i] = from.getLong();
+    firstSeen = from.getLong();
+    lastSeen = from.getLong();
+    firing = from.getInt();
+    deadline = from.getInt();
+    for (int i = 0; i < notes.length; i++) notes[i] = from.getInt();
+    for (Series one : series) one.read(from);
+    ids = new long[from.getShort()];
+    idTimes = new long[ids.length];
+    for (int i = 0; i < ids.length; i++) {
+      ids[i] = from.getLong();
+      idTimes[i] = from.getLong();
     }
-    return customer;
   }
 }

@@ -20,10 +20,11 @@ import org.rocksdb.Options;
 import org.rocksdb.WriteBufferManager;
 
 /**
- * The benchmark's two rules as a Kafka Streams program: exactly once, a commit every 100 ms, one state per customer in RocksDB
+ * The benchmark's rules as a Kafka Streams program: exactly once, a commit every 100 ms, one state per customer in RocksDB
  * with a changelog, no record cache. With timers, a second store of the same kind holds the deadlines.
  *
- * <p>Arguments: brokers, input topic, output topic, application id, state directory, threads, "timers" or "no-timers".
+ * <p>Arguments: brokers, input topic, output topic, application id, state directory, threads, "timers" or "no-timers",
+ * "two" or "e-commerce".
  */
 public final class Peer {
   public static void main(String[] arguments) throws Exception {
@@ -33,7 +34,8 @@ public final class Peer {
     Topology topology = new Topology();
     topology.addSource("events", Serdes.String().deserializer(), Serdes.ByteArray().deserializer(), input);
     boolean timers = arguments[6].equals("timers");
-    topology.addProcessor("rules", () -> new Rules(timers), "events");
+    boolean shop = arguments[7].equals("e-commerce");
+    topology.addProcessor("rules", () -> shop ? new ShopRules(timers) : new TwoRules(timers), "events");
     topology.addStateStore(store(Rules.STORE, Serdes.String()), "rules");
     if (timers) topology.addStateStore(store(Rules.DEADLINES, Serdes.ByteArray()), "rules");
     topology.addSink("alerts", output, Serdes.String().serializer(), Serdes.ByteArray().serializer(), "rules");

@@ -17,18 +17,17 @@ import org.apache.kafka.streams.state.KeyValueIterator;
 import org.apache.kafka.streams.state.KeyValueStore;
 
 /**
- * What test/bench/two.yaml asks for: fewer visits in 28 days than in the three periods before, and silence by the customer's own
- * rhythm. Both may come to be while nothing comes from the customer. With timers that is noticed, on the day, by the partition's
- * newest event time: a store holds deadlines in order of time, and an entry that has become too early is moved when it is reached, so
- * that most events leave it alone. Without, it is said only when the customer comes again, which is less than the job.
+ * What every rule set of the peer has in common. Most conditions may come to be while nothing comes from the customer. With timers that
+ * is noticed, on the day, by the partition's newest event time: a store holds deadlines in order of time, and an entry that has become too
+ * early is moved when it is reached, so that most events leave it alone. Without, it is said only when the customer comes again, which
+ * is less than the job.
  */
-final class Rules implements Processor<String, byte[], String, byte[]> {
+abstract class Rules implements Processor<String, byte[], String, byte[]> {
   static final String STORE = "customers";
   static final String DEADLINES = "deadlines";
 
   private static final long DAY_MS = 86_400_000L;
   private static final JsonFactory JSON = new JsonFactory();
-
   private static final byte[] NOTHING = {};
 
   private final boolean timers;
@@ -39,13 +38,27 @@ final class Rules implements Processor<String, byte[], String, byte[]> {
 
   // Of the event at hand.
   private String id;
-  private String type;
   private long time;
-  private double amount;
+  String type;
+  String category;
+  String channel;
+  double amount;
 
   Rules(boolean timers) {
     this.timers = timers;
   }
+
+  /** Somebody of whom nothing is known. */
+  abstract Customer fresh();
+
+  /** The event at hand is the customer's. */
+  abstract void onEvent(String key, Customer customer, int day);
+
+  /** It is `day`, and nothing has come. */
+  abstract void onDay(String key, Customer customer, int day);
+
+  /** A day after `day` on which time alone may change what the rules say, and not later than the first; Customer.NEVER: there is none. */
+  abstract int due(Customer customer, int day);
 
   @Override
   public void init(ProcessorContext<String, byte[]> context) {
@@ -61,29 +74,24 @@ final class Rules implements Processor<String, byte[], String, byte[]> {
     } catch (IOException broken) {
       return;
     }
-    if (timers) fire((int) Math.floorDiv(time, DAY_MS));
-    Customer customer = Customer.from(store.get(record.key()));
+    int day = (int) Math.floorDiv(time, DAY_MS);
+    if (timers) fire(day);
+    Customer customer = load(record.key());
     long hash = hash(id);
     if (customer.knows(hash)) return;
     customer.remember(hash, time);
+    if (customer.firstSeen == 0) customer.firstSeen = time;
     customer.lastSeen = Math.max(customer.lastSeen, time);
-    int day = (int) Math.floorDiv(time, DAY_MS);
-    boolean purchase = type.equals("purchase");
-    if (purchase) {
-      silence(record.key(), customer, day);
-      if (customer.silent) {
-        customer.silent = false;
-        alert(record.key(), customer, "gone-quiet", "resolved", "\"day\":" + day);
-      }
-      customer.purchases.add(day, Math.round(amount * 1e6), false);
-    }
-    if (purchase || type.equals("login")) {
-      customer.visits.add(day, 0, true);
-      customer.visits.forgetBefore(day - 112);
-      dropping(record.key(), customer, day);
-    }
+    onEvent(record.key(), customer, day);
     if (timers) index(record.key(), customer, day);
     store.put(record.key(), customer.bytes());
+  }
+
+  private Customer load(String key) {
+    Customer customer = fresh();
+    byte[] bytes = store.get(key);
+    if (bytes != null) customer.read(bytes);
+    return customer;
   }
 
   private void fire(int day) {
@@ -96,20 +104,17 @@ final class Rules implements Processor<String, byte[], String, byte[]> {
     for (byte[] entry : due) {
       deadlines.delete(entry);
       String key = new String(entry, 4, entry.length - 4, StandardCharsets.UTF_8);
-      Customer customer = Customer.from(store.get(key));
+      Customer customer = load(key);
       if (customer.deadline != ByteBuffer.wrap(entry).getInt()) continue;
       customer.deadline = Customer.NEVER;
-      silence(key, customer, day);
-      dropping(key, customer, day);
+      onDay(key, customer, day);
       index(key, customer, day);
       store.put(key, customer.bytes());
     }
   }
 
-  /** When time alone may next change what the rules say, as of `day`. */
   private void index(String key, Customer customer, int day) {
-    int due = customer.dropping ? Customer.NEVER : droppingDue(customer, day);
-    if (!customer.silent && customer.purchases.days >= 4) due = Math.min(due, Math.max(silenceDue(customer.purchases), day + 1));
+    int due = due(customer, day);
     if (due >= customer.deadline) return;
     if (customer.deadline != Customer.NEVER) deadlines.delete(deadlineKey(customer.deadline, key));
     customer.deadline = due;
@@ -123,62 +128,72 @@ final class Rules implements Processor<String, byte[], String, byte[]> {
   }
 
   private void read(byte[] json) throws IOException {
-    id = type = "";
+    id = type = category = channel = "";
     time = 0;
     amount = 0;
     try (JsonParser parser = JSON.createParser(json)) {
       if (parser.nextToken() != JsonToken.START_OBJECT) throw new IOException("no object");
       while (parser.nextToken() == JsonToken.FIELD_NAME) {
         String name = parser.currentName();
-        parser.nextToken();
+        JsonToken value = parser.nextToken();
         switch (name) {
           case "event_id" -> id = parser.getText();
           case "type" -> type = parser.getText();
           case "timestamp" -> time = Instant.parse(parser.getText()).toEpochMilli();
           case "amount" -> amount = parser.getDoubleValue();
+          case "properties" -> {
+            if (readsProperties() && value == JsonToken.START_OBJECT) readProperties(parser);
+            else parser.skipChildren();
+          }
           default -> parser.skipChildren();
         }
       }
     }
   }
 
-  private void dropping(String key, Customer customer, int day) {
-    boolean firing = drops(customer.visits, day);
-    if (firing == customer.dropping) return;
-    customer.dropping = firing;
-    int now = customer.visits.count(day - 28, day);
-    int before = customer.visits.count(day - 112, day - 28);
-    alert(key, customer, "dropping-activity", firing ? "firing" : "resolved", "\"count\":" + now + ",\"baseline\":" + before);
+  /** Whether the rules look at any. */
+  abstract boolean readsProperties();
+
+  private void readProperties(JsonParser parser) throws IOException {
+    while (parser.nextToken() == JsonToken.FIELD_NAME) {
+      String name = parser.currentName();
+      parser.nextToken();
+      switch (name) {
+        case "category" -> category = parser.getText();
+        case "channel" -> channel = parser.getText();
+        default -> parser.skipChildren();
+      }
+    }
   }
 
-  private static boolean drops(Series visits, int day) {
-    if (visits.count == 0 || day - visits.firstDay < 112) return false;
-    int now = visits.count(day - 28, day);
-    int before = visits.count(day - 112, day - 28);
-    return before >= 8 && now * 3.0 <= 0.5 * before && tail(now, now + before, 0.25) <= 0.01;
+  long micros() {
+    return Math.round(amount * 1e6);
   }
 
-  /** It can begin only on a day on which visits leave the window, or when the customer has been observed for long enough. */
-  private static int droppingDue(Customer customer, int day) {
-    Series visits = customer.visits;
-    if (visits.count < 8) return Customer.NEVER;
-    int first = Math.max(day + 1, visits.firstDay + 112);
-    for (int at = first; at != Customer.NEVER; at = visits.nextToLeave(at, 28)) {
-      if (drops(visits, at)) return at;
+  // --- What rules compute ---
+
+  /** Whether clearly less has come in the newest `window` days than in the three such windows before. */
+  static boolean drops(Series series, int day, int window, int baseline) {
+    if (series.count == 0 || day - series.firstDay < 4 * window) return false;
+    int now = series.count(day - window, day);
+    int before = series.count(day - 4 * window, day - window);
+    return before >= baseline && now * 3.0 <= 0.5 * before && tail(now, now + before, 0.25) <= 0.01;
+  }
+
+  /** It can begin only on a day on which events leave the window, or when the customer has been observed for long enough. */
+  static int dropDue(Series series, int day, int window, int baseline) {
+    if (series.count < baseline) return Customer.NEVER;
+    int first = Math.max(day + 1, series.firstDay + 4 * window);
+    for (int at = first; at != Customer.NEVER; at = series.nextToLeave(at, window)) {
+      if (drops(series, at, window, baseline)) return at;
     }
     return Customer.NEVER;
   }
 
-  private void silence(String key, Customer customer, int day) {
-    Series purchases = customer.purchases;
-    if (customer.silent || purchases.days < 4 || day < silenceDue(purchases)) return;
-    customer.silent = true;
-    alert(key, customer, "gone-quiet", "firing", "\"days\":" + (day - purchases.lastDay));
-  }
-
-  private static int silenceDue(Series purchases) {
-    double gap = (purchases.gapSum + 30) / (purchases.gaps + 1);
-    return purchases.lastDay + (int) Math.ceil(4 * gap);
+  /** The day on which silence is `gaps` times as long as the customer's own pauses. */
+  static int silenceDue(Series series, double populationGap, double gaps) {
+    double gap = (series.gapSum + populationGap) / (series.gaps + 1);
+    return series.lastDay + (int) Math.ceil(gaps * gap);
   }
 
   /** P(X <= k) of the binomial distribution. */
@@ -192,7 +207,8 @@ final class Rules implements Processor<String, byte[], String, byte[]> {
     return sum;
   }
 
-  private void alert(String key, Customer customer, String rule, String status, String evidence) {
+  void alert(String key, Customer customer, String rule, boolean firing, String evidence) {
+    String status = firing ? "firing" : "resolved";
     String name = rule + ":" + key + ":" + time + ":" + status;
     String json =
         "{\"specversion\":\"1.0\",\"id\":\"" + UUID.nameUUIDFromBytes(name.getBytes(StandardCharsets.UTF_8))
@@ -203,7 +219,7 @@ final class Rules implements Processor<String, byte[], String, byte[]> {
     context.forward(new Record<>(key, json.getBytes(StandardCharsets.UTF_8), time));
   }
 
-  private static long hash(String text) {
+  static long hash(String text) {
     long hash = 0xcbf29ce484222325L;
     for (int i = 0; i < text.length(); i++) hash = (hash ^ text.charAt(i)) * 0x100000001b3L;
     return hash;
