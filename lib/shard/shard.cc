@@ -17,9 +17,12 @@ std::vector<int64_t> NextOffsets(const ShardOptions& options, const ShardMeta& m
   return next;
 }
 
-// No event adds more than this to the encoding of one measure, id and rule states apart.
+// An event adds no more than this to the encoding of one measure, id and rule states apart; but it
+// may also be the one that all buckets of a measure are written longer for (WriteBuckets() in
+// customer/codec.cc): a single byte becomes four, two become six.
 constexpr size_t kGrowthPerMeasure = 32;
 constexpr size_t kGrowthPerEvent = 64;
+constexpr size_t kGrowthFactor = 5;
 
 // Messages whose customers are fetched from memory together: a miss takes as long as most of the
 // work on a message, several at a time hardly longer.
@@ -143,7 +146,7 @@ Status Shard::ApplyEvent(const Event& event, WallTime now,
   // The copy is made only where the bound is near: hardly ever.
   std::optional<CustomerState> before;
   customer->encoded_bytes += growth_per_event_;
-  if (customer->encoded_bytes > kStateBytesMax / 2) before = *customer->state;
+  if (customer->encoded_bytes > kStateBytesMax / kGrowthFactor) before = *customer->state;
   const size_t alerts_before = outbox_.alerts.size();
   const EventTime noticed =
       options_.time_source == TimeSource::kWall ? AsEventTime(now) : meta_.clock;

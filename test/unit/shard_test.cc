@@ -345,6 +345,30 @@ rules: [{id: r, detector: dropping, measure: m, window: 50000m, baseline: {perio
   CHECK(driver.dead_letters.size() == refused + 1);
 }
 
+TEST_CASE(
+    "shard: an event that makes every bucket longer is refused if the state grows too large") {
+  ShardDriver driver({.rules = R"(
+measures: {m: {type: purchase, sum: amount, resolution: 1m}}
+rules: [{id: r, detector: dropping, measure: m, window: 50000m, baseline: {periods: 1}, ratio: 0.5}]
+)"});
+  EventTime t = kT;
+  for (int i = 0; i < 15'000; ++i) {
+    driver.Send(t = t + Ms(60'000), "big", R"("type":"purchase","amount":0.05)");
+    if (i % 500 == 499) driver.Settle();
+  }
+  Result<Customer*> big = driver.shard().customers().Find("big");
+  REQUIRE(big);
+  const std::string before(*driver.shard().customers().Encode(*big));
+  REQUIRE(before.size() < kStateBytesMax / 2);
+  REQUIRE(driver.dead_letters.empty());
+  // No whole hundredths any more, and two events in one minute.
+  driver.Send(t, "big", R"("type":"purchase","amount":0.001)");
+  driver.Settle();
+  REQUIRE(driver.dead_letters.size() == 1);
+  CHECK(driver.dead_letters[0].starts_with("state_too_large@"));
+  CHECK(*driver.shard().customers().Encode(*big) == before);
+}
+
 TEST_CASE("shard: two topics merge by time, and a topic that is not drained is waited for") {
   ShardDriver driver({.rules = kQuiet, .topics = {"orders", "logins"}});
   driver.Send(kT, "a", R"("type":"purchase")", 0);
