@@ -59,8 +59,9 @@ int64_t UtcDay(EventTime t) {
 // Cadence::x after so many days, which follows from their number alone. It soon stays the same.
 double EffectiveGaps(uint32_t days) {
   static const std::array<double, 512> kGaps = [] {
+    constexpr double kForget = 0.9;  // part of the format, whatever Cadence::kForget comes to be
     std::array<double, 512> gaps{};
-    for (size_t i = 2; i < gaps.size(); ++i) gaps[i] = Cadence::kForget * gaps[i - 1] + 1;
+    for (size_t i = 2; i < gaps.size(); ++i) gaps[i] = kForget * gaps[i - 1] + 1;
     return gaps;
   }();
   return kGaps[std::min<size_t>(days, kGaps.size() - 1)];
@@ -237,6 +238,7 @@ bool ReadBuckets(MeasureFields* from, std::vector<Bucket>* buckets) {
 bool ReadMeasure(MeasureFields* from, const CustomerState& customer, MeasureState* to) {
   to->count = from->count;
   to->sum_micros = from->sum_micros;
+  to->first = to->last = EventTime();
   if (from->count > 0) {
     to->first = EventTime(Plus(customer.first_seen.ms(), wire::UnZigZag(from->first)));
     to->last = EventTime(Minus(customer.last_seen.ms(), wire::UnZigZag(from->last)));
@@ -254,6 +256,7 @@ bool ReadMeasure(MeasureFields* from, const CustomerState& customer, MeasureStat
 bool ReadMeasureV1(MeasureFields* from, MeasureState* to) {
   to->count = from->count;
   to->sum_micros = from->sum_micros;
+  to->first = to->last = EventTime();
   if (from->count > 0) {
     to->first = EventTime(static_cast<int64_t>(from->first));
     to->last = EventTime(static_cast<int64_t>(from->last));

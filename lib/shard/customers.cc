@@ -19,7 +19,7 @@ constexpr size_t kTimersShare = 8;  // timers of customers who are not in memory
 constexpr size_t kUnpackedShare = 16;  // unpacked states may take this part
 // What a byte of an encoded state grows to when it is unpacked, as a rule, apart from the parts
 // that every state has.
-constexpr size_t kUnpackedPerByte = 5;
+constexpr size_t kUnpackedPerByte = 12;
 
 // What an allocation takes, with what the allocator rounds it up by on average.
 size_t Allocated(size_t bytes) { return bytes + bytes / 8; }
