@@ -243,6 +243,10 @@ def parse_options():
     if options.peer and options.rules == "saas":
         parser.error("--peer knows two rules and e-commerce")
     own = own_run(options)
+    if options.before:
+        options.before = options.before.resolve()
+        if own or not options.before.is_file():
+            parser.error("--before wants another build's heartbeatd, and rounds")
     for name, value in ({"workers": DEFAULTS["workers"], **own.DEFAULTS} if own else DEFAULTS).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -307,7 +311,8 @@ def run(options):
         warm_up(tool, server, options, results)
         for number in range(1, options.rounds + 1):
             discarded.append(discard(tool))
-            for rules, done in results.items():
+            turn = list(results.items())
+            for rules, done in turn if number % 2 else reversed(turn):
                 done.append(process(tool, server, options, rules, number))
             print_round(number, discarded[-1], {rules: done[-1]["steady"] for rules, done in results.items()})
         ratios = {rules: print_table(options, rules, discarded, done) for rules, done in results.items()}

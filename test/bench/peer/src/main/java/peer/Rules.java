@@ -190,10 +190,31 @@ abstract class Rules implements Processor<String, byte[], String, byte[]> {
     return Customer.NEVER;
   }
 
-  /** The day on which silence is `gaps` times as long as the customer's own pauses. */
-  static int silenceDue(Series series, double populationGap, double gaps) {
-    double gap = (series.gapSum + populationGap) / (series.gaps + 1);
-    return series.lastDay + (int) Math.ceil(gaps * gap);
+  /** The score of heartbeatd's lapse score (docs/statistics.md) at which so many false alerts per customer and week are allowed. */
+  static double threshold(double falseAlertsPerWeek) {
+    return -Math.log10(falseAlertsPerWeek / 7);
+  }
+
+  /** The day on which silence reaches that score. */
+  static int silenceDue(Series series, double populationGap, double threshold) {
+    double b = populationGap + series.gapSum;
+    double expected = (2 * populationGap + series.gapSum) / (2 + series.gaps);
+    double level = Math.log10(Math.max(0.5, expected));
+    double days = b * Math.expm1(Math.log(10) * (threshold - level) / (1 + series.gaps));
+    if (days < expected) days = bisect(series, b, threshold, expected);
+    return series.lastDay + (int) Math.ceil(Math.min(days, 3650));
+  }
+
+  private static double bisect(Series series, double b, double threshold, double expected) {
+    double low = 0;
+    double high = expected;
+    while (high - low > 0.5) { // a day is enough
+      double middle = (low + high) / 2;
+      double score = (1 + series.gaps) * Math.log1p(middle / b) / Math.log(10) + Math.log10(Math.max(0.5, middle));
+      if (score >= threshold) high = middle;
+      else low = middle;
+    }
+    return high;
   }
 
   /** P(X <= k) of the binomial distribution. */

@@ -1,8 +1,7 @@
 package peer;
 
 /**
- * What config/e-commerce.yaml asks for, as far as it can: the same measures, life cycle, stages and tiers, and each rule, with multiples of the
- * customer's own mean pause, as if pauses were exponential, in place of heartbeatd's posterior. Of the rules about carts, reviews and scores, of which the benchmark's
+ * What config/e-commerce.yaml asks for, as far as it can: the same measures, life cycle, stages and tiers, and each rule. Of the rules about carts, reviews and scores, of which the benchmark's
  * load has no event, it has nothing to remember either.
  */
 final class ShopRules extends Rules {
@@ -44,8 +43,8 @@ final class ShopRules extends Rules {
   private static final int AT_RISK = 3;
   private static final int LOST = 5;
   private static final int REACTIVATED = 6;
-  /** Of the steps to at_risk, dormant, lost: pauses of one's own, and of everybody's while there are few. */
-  private static final double[] OWN_GAPS = {-Math.log(0.05), -Math.log(0.01), -Math.log(0.002)};
+  /** Of the steps to at_risk, dormant, lost: the score of one's own silence, and everybody's pauses while there are few of one's own. */
+  private static final double[] SCORES = {threshold(0.05), threshold(0.01), threshold(0.002)};
   private static final double[] NEW_GAPS = {2, 3, 6};
 
   private static final double POPULATION_GAP = 60;
@@ -116,13 +115,16 @@ final class ShopRules extends Rules {
   int due(Customer customer, int day) {
     Series purchases = customer.series[PURCHASES];
     int due = customer.notes[ACTIVITY] == LOST ? Customer.NEVER : activityDue(customer);
-    if (!customer.fires(SILENT) && purchases.days >= DAYS_MIN) due = Math.min(due, silenceDue(purchases, POPULATION_GAP, OWN_GAPS[0]));
+    if (!customer.fires(SILENT) && purchases.days >= DAYS_MIN) due = Math.min(due, silenceDue(purchases, POPULATION_GAP, SCORES[0]));
     if (customer.notes[ONE_TIMER_DUE] != 0) due = Math.min(due, customer.notes[ONE_TIMER_DUE]);
     if (!customer.fires(DROPPING)) due = Math.min(due, dropDue(purchases, day, 28, 20));
     if (purchases.count >= 8) due = Math.min(due, Math.max(purchases.firstDay + 4 * QUARTER, purchases.nextToLeave(day, QUARTER)));
     if (customer.fires(LOYAL)) due = Math.min(due, purchases.nextToLeave(day, HALF_YEAR));
     if (customer.fires(HIGH_VALUE) || customer.notes[TIER] > 0) due = Math.min(due, purchases.nextToLeave(day, YEAR));
-    if (purchases.count >= 3) due = Math.min(due, Math.max(purchases.firstDay + HALF_YEAR, customer.notes[MORE_AGAIN]));
+    if (purchases.count >= 3) {
+      int observed = purchases.firstDay + HALF_YEAR;
+      due = Math.min(due, observed > day ? observed : purchases.nextToLeave(day, HALF_YEAR));
+    }
     return due == Customer.NEVER ? due : Math.max(due, day + 1);
   }
 
@@ -133,7 +135,7 @@ final class ShopRules extends Rules {
     if (pulse.count == 0) return Customer.NEVER;
     int step = customer.notes[ACTIVITY] < AT_RISK || customer.notes[ACTIVITY] == REACTIVATED ? 0 : customer.notes[ACTIVITY] - AT_RISK + 1;
     if (pulse.days < DAYS_MIN) return pulse.lastDay + (int) (NEW_GAPS[step] * POPULATION_GAP);
-    return silenceDue(pulse, POPULATION_GAP, OWN_GAPS[step]);
+    return silenceDue(pulse, POPULATION_GAP, SCORES[step]);
   }
 
   private void activity(String key, Customer customer, int day) {
@@ -151,7 +153,9 @@ final class ShopRules extends Rules {
     int now = customer.notes[ACTIVITY];
     if (now == 0) {
       become(customer, NEW, day);
-    } else if (now >= AT_RISK && now <= LOST) {
+    } else if (now == AT_RISK) {
+      become(customer, pulse.days >= DAYS_MIN ? ACTIVE : NEW, day);
+    } else if (now > AT_RISK && now <= LOST) {
       become(customer, REACTIVATED, day);
       changed(key, customer);
     } else if (newDay && (now == REACTIVATED || now == NEW && pulse.days >= DAYS_MIN)) {
@@ -186,7 +190,7 @@ final class ShopRules extends Rules {
 
   private void silence(String key, Customer customer, int day) {
     Series purchases = customer.series[PURCHASES];
-    if (customer.fires(SILENT) || purchases.days < DAYS_MIN || day < silenceDue(purchases, POPULATION_GAP, OWN_GAPS[0])) return;
+    if (customer.fires(SILENT) || purchases.days < DAYS_MIN || day < silenceDue(purchases, POPULATION_GAP, SCORES[0])) return;
     customer.setFires(SILENT, true);
     alert(key, customer, "gone-quiet", true, evidence(customer, "\"days\":" + (day - purchases.lastDay)));
   }

@@ -9,7 +9,7 @@ final class TwoRules extends Rules {
   private static final int SILENT = 1;
   private static final int WINDOW = 28;
   private static final int BASELINE = 8;
-  private static final double GAPS = -Math.log(0.05); // as if pauses were exponential
+  private static final double SCORE = threshold(0.05);
 
   TwoRules(boolean timers) {
     super(timers);
@@ -53,7 +53,7 @@ final class TwoRules extends Rules {
   int due(Customer customer, int day) {
     Series purchases = customer.series[PURCHASES];
     int due = customer.fires(DROPPING) ? Customer.NEVER : dropDue(customer.series[VISITS], day, WINDOW, BASELINE);
-    if (!customer.fires(SILENT) && purchases.days >= 4) due = Math.min(due, Math.max(silenceDue(purchases, 30, GAPS), day + 1));
+    if (!customer.fires(SILENT) && purchases.days >= 4) due = Math.min(due, Math.max(silenceDue(purchases, 30, SCORE), day + 1));
     return due;
   }
 
@@ -68,7 +68,7 @@ final class TwoRules extends Rules {
 
   private void silence(String key, Customer customer, int day) {
     Series purchases = customer.series[PURCHASES];
-    if (customer.fires(SILENT) || purchases.days < 4 || day < silenceDue(purchases, 30, GAPS)) return;
+    if (customer.fires(SILENT) || purchases.days < 4 || day < silenceDue(purchases, 30, SCORE)) return;
     customer.setFires(SILENT, true);
     alert(key, customer, "gone-quiet", true, "\"days\":" + (day - purchases.lastDay));
   }
