@@ -194,12 +194,18 @@ std::string EncodedV1(const RuleSet& rules, const CustomerState& state) {
     measure->set_last_day(from.cadence.last_day);
     measure->set_x(from.cadence.x);
     measure->set_s(from.cadence.s);
+    const auto any = [&](const auto& has) {
+      return std::any_of(from.buckets.begin(), from.buckets.end(), has);
+    };
+    const bool sums = any([](const Bucket& bucket) { return bucket.sum_micros != 0; });
+    const bool distincts = any([](const Bucket& bucket) { return !bucket.distinct.empty(); });
     int32_t previous = 0;
     for (const Bucket& bucket : from.buckets) {
       measure->add_bucket_index(bucket.index - std::exchange(previous, bucket.index));
       measure->add_bucket_count(bucket.count);
-      measure->add_bucket_sum_micros(bucket.sum_micros);
-      measure->add_bucket_distinct(static_cast<uint32_t>(bucket.distinct.size()));
+      if (sums) measure->add_bucket_sum_micros(bucket.sum_micros);
+      if (distincts)
+        measure->add_bucket_distinct(static_cast<uint32_t>(bucket.distinct.size()));
       for (const uint32_t hash : bucket.distinct.hashes()) measure->add_distinct(hash);
     }
   }

@@ -153,6 +153,8 @@ final class ShopRules extends Rules {
     int now = customer.notes[ACTIVITY];
     if (now == 0) {
       become(customer, NEW, day);
+      customer.notes[STAGE] = 2; // acquire
+      customer.notes[STAGE_SINCE] = day;
     } else if (now == AT_RISK) {
       become(customer, pulse.days >= DAYS_MIN ? ACTIVE : NEW, day);
     } else if (now > AT_RISK && now <= LOST) {
