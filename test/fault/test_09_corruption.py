@@ -91,7 +91,9 @@ def test_found_while_running(new_app, row):
 
     stream.until("the end of the process", gives_up, 2 * NOTICED_SECONDS_MAX)
     assert daemon.exit_code() == EXIT_BROKEN
-    assert f"has been rebuilt {REBUILDS_MAX} times within an hour" in app.log().splitlines()[-1]
+    # Or RocksDB has met the damage by itself, in the background, and takes nothing any more from anybody.
+    last = app.log().splitlines()[-1]
+    assert f"has been rebuilt {REBUILDS_MAX} times within an hour" in last or "writing: Corruption" in last
     assert REBUILDS_MAX <= max(counted) <= REBUILDS_MAX * apps.PARTITIONS
     row.figure(f"while running: exit {EXIT_TEMPORARY} without a directory, {max(counted):.0f} rebuilt, then exit {EXIT_BROKEN}")
 
