@@ -81,7 +81,7 @@ def test_found_while_running(new_app, row):
 
     damage_all()
     stream.until("a rebuild", lambda: rebuilds(daemon, reason="damaged"), NOTICED_SECONDS_MAX)
-    counted = []
+    counted = [1]  # that one
 
     def gives_up():
         if daemon.exit_code() is None:
@@ -93,8 +93,10 @@ def test_found_while_running(new_app, row):
     assert daemon.exit_code() == EXIT_BROKEN
     # Or RocksDB has met the damage by itself, in the background, and takes nothing any more from anybody.
     last = app.log().splitlines()[-1]
-    assert f"has been rebuilt {REBUILDS_MAX} times within an hour" in last or "writing: Corruption" in last
-    assert REBUILDS_MAX <= max(counted) <= REBUILDS_MAX * apps.PARTITIONS
+    given_up = f"has been rebuilt {REBUILDS_MAX} times within an hour" in last
+    assert given_up or "writing: Corruption" in last
+    # Each time that one partition is noticed the others, which begin anew with it, may be found damaged, too.
+    assert (REBUILDS_MAX if given_up else 1) <= max(counted) <= REBUILDS_MAX * apps.PARTITIONS ** 2
     row.figure(f"while running: exit {EXIT_TEMPORARY} without a directory, {max(counted):.0f} rebuilt, then exit {EXIT_BROKEN}")
 
     daemon.start()
