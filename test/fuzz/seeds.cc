@@ -1,6 +1,6 @@
 // Writes seeds for the targets `state` and `changelog`: what the production code stores of
-// customers who live by fuzz::Rules(). To be run when names or definitions of those rules change, or
-// the format.
+// customers who live by fuzz::Rules(). To be run when names or definitions of those rules change,
+// or the format.
 //
 //   fuzz_seeds EVENTS.jsonl FOLDER     writes FOLDER/state/* and FOLDER/changelog/*
 #include <fmt/format.h>

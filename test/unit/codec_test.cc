@@ -204,8 +204,7 @@ std::string EncodedV1(const RuleSet& rules, const CustomerState& state) {
       measure->add_bucket_index(bucket.index - std::exchange(previous, bucket.index));
       measure->add_bucket_count(bucket.count);
       if (sums) measure->add_bucket_sum_micros(bucket.sum_micros);
-      if (distincts)
-        measure->add_bucket_distinct(static_cast<uint32_t>(bucket.distinct.size()));
+      if (distincts) measure->add_bucket_distinct(static_cast<uint32_t>(bucket.distinct.size()));
       for (const uint32_t hash : bucket.distinct.hashes()) measure->add_distinct(hash);
     }
   }
