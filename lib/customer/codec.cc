@@ -235,37 +235,37 @@ bool ReadBuckets(MeasureFields* from, std::vector<Bucket>* buckets) {
   return from->hashes.empty();
 }
 
-bool ReadMeasure(MeasureFields* from, const CustomerState& customer, MeasureState* to) {
+// What is the same in all versions. Times mean nothing while nothing was counted.
+bool Fill(MeasureFields* from, EventTime first, EventTime last, int64_t last_day, double x,
+          MeasureState* to) {
   to->count = from->count;
   to->sum_micros = from->sum_micros;
-  to->first = to->last = EventTime();
-  if (from->count > 0) {
-    to->first = EventTime(Plus(customer.first_seen.ms(), wire::UnZigZag(from->first)));
-    to->last = EventTime(Minus(customer.last_seen.ms(), wire::UnZigZag(from->last)));
-  }
+  to->first = first;
+  to->last = last;
   to->cadence = {.days = from->days,
-                 .last_day = 0,
-                 .x = from->x.value_or(EffectiveGaps(from->days)),
+                 .last_day = static_cast<int32_t>(BucketIndex(last_day)),
+                 .x = x,
                  .s = from->s};
-  if (from->days > 0)
-    to->cadence.last_day =
-        static_cast<int32_t>(BucketIndex(Plus(UtcDay(to->last), from->last_day)));
   return ReadBuckets(from, &to->buckets) && TimesAreSound(*to);
 }
 
-bool ReadMeasureV1(MeasureFields* from, MeasureState* to) {
-  to->count = from->count;
-  to->sum_micros = from->sum_micros;
-  to->first = to->last = EventTime();
+bool ReadMeasure(MeasureFields* from, const CustomerState& customer, MeasureState* to) {
+  EventTime first, last;
   if (from->count > 0) {
-    to->first = EventTime(static_cast<int64_t>(from->first));
-    to->last = EventTime(static_cast<int64_t>(from->last));
+    first = EventTime(Plus(customer.first_seen.ms(), wire::UnZigZag(from->first)));
+    last = EventTime(Minus(customer.last_seen.ms(), wire::UnZigZag(from->last)));
   }
-  to->cadence = {.days = from->days,
-                 .last_day = static_cast<int32_t>(BucketIndex(from->last_day)),
-                 .x = from->x.value_or(0),
-                 .s = from->s};
-  return ReadBuckets(from, &to->buckets) && TimesAreSound(*to);
+  const int64_t last_day = from->days > 0 ? Plus(UtcDay(last), from->last_day) : 0;
+  return Fill(from, first, last, last_day, from->x.value_or(EffectiveGaps(from->days)), to);
+}
+
+bool ReadMeasureV1(MeasureFields* from, MeasureState* to) {
+  EventTime first, last;
+  if (from->count > 0) {
+    first = EventTime(static_cast<int64_t>(from->first));
+    last = EventTime(static_cast<int64_t>(from->last));
+  }
+  return Fill(from, first, last, from->last_day, from->x.value_or(0), to);
 }
 
 // -- Life cycle ----------------------------------------------------------------------------------
@@ -541,20 +541,14 @@ bool ReadEpisode(Reader from, Episode* to) {
 }
 
 // The deadline in fields of its own, of which there may be those of version 1 instead.
-class DueFields {
- public:
-  void OnV1(int64_t ms) { v1_ms_ = ms; }
-  void OnHasV1(bool has) { has_v1_ = has; }
-  void OnAfter(int64_t ms) { after_ms_ = ms; }
+struct DueFields {
+  int64_t v1_ms = 0;
+  bool has_v1 = false;
+  std::optional<int64_t> after_ms;
   [[nodiscard]] EventTime Get(EventTime last_seen) const {
-    if (after_ms_) return EventTime(Plus(last_seen.ms(), *after_ms_));
-    return has_v1_ ? EventTime(v1_ms_) : EventTime::Never();
+    if (after_ms) return EventTime(Plus(last_seen.ms(), *after_ms));
+    return has_v1 ? EventTime(v1_ms) : EventTime::Never();
   }
-
- private:
-  int64_t v1_ms_ = 0;
-  bool has_v1_ = false;
-  std::optional<int64_t> after_ms_;
 };
 
 void WriteRule(uint64_t key, EventTime last_seen, const RuleState& from, Writer& to) {
@@ -574,10 +568,10 @@ bool ReadRule(Reader from, EventTime last_seen, uint64_t* key, RuleState* to) {
         *key = from.Fixed64();
         break;
       case Varint(2):
-        due.OnV1(from.Sint());
+        due.v1_ms = from.Sint();
         break;
       case Varint(3):
-        due.OnHasV1(from.Bool());
+        due.has_v1 = from.Bool();
         break;
       case Bytes(4):
         to->memory = from.Bytes();
@@ -586,7 +580,7 @@ bool ReadRule(Reader from, EventTime last_seen, uint64_t* key, RuleState* to) {
         ok = ReadEpisode(from.Message(), &to->episodes.emplace_back()) && ok;
         break;
       case Varint(6):
-        due.OnAfter(from.Sint());
+        due.after_ms = from.Sint();
         break;
       default:
         break;  // of a newer version
@@ -696,10 +690,10 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
         ms = 0;
         break;
       case Varint(8):
-        due.OnV1(from.Sint());
+        due.v1_ms = from.Sint();
         break;
       case Varint(9):
-        due.OnHasV1(from.Bool());
+        due.has_v1 = from.Bool();
         break;
       case Bytes(10): {
         MeasureFields fields = ReadFields(from.Message());
@@ -712,7 +706,7 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
         ms = state->last_seen.ms();
         break;
       case Varint(12):
-        due.OnAfter(from.Sint());
+        due.after_ms = from.Sint();
         break;
       default:
         break;  // of a newer version
@@ -792,13 +786,13 @@ Result<EventTime> CustomerCodec::DueOf(std::string_view bytes) {
           last_seen = EventTime(from.Int());
           break;
         case Varint(8):
-          due.OnV1(from.Sint());
+          due.v1_ms = from.Sint();
           break;
         case Varint(9):
-          due.OnHasV1(from.Bool());
+          due.has_v1 = from.Bool();
           break;
         case Varint(12):
-          due.OnAfter(from.Sint());
+          due.after_ms = from.Sint();
           break;
         default:
           break;  // of a newer version

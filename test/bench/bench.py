@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """./dev bench: what heartbeatd processes, beside what librdkafka reads and throws away, in one run on one machine.
 
-The load is written once into one topic, and a first round warms the broker and does not count. A round is then: read it all and discard it; process it all with a fresh daemon
-(new group, new changelog, empty state), exactly once, with a commit every 100 ms. Two rates are given for the daemon:
+The load is written once into one topic, and a first round warms the broker and does not count. A round is then: read it all and
+discard it; process it all with a fresh daemon (new group, new changelog, empty state), exactly once, with a commit every 100 ms.
+Two rates are given for the daemon:
 `whole`, from the start of the process to the last committed offset, joining the group and opening the store included;
 and `steady`, between the first committed progress seen and the last, which is what the ratio is made of.
 

@@ -31,7 +31,8 @@ def new_folder(name):
 class Heartbeatd:
     """A process of it with the rules of a file; `more`: files on top of them, `over`: YAML on top of everything.
 
-    `binary`: of another build than the tests' own. Those of one `app` (default: the folder's name) share its work, if each has a folder and an `instance` of its own.
+    `binary`: of another build than the tests' own. Those of one `app` (default: the folder's name) share its work, if each has a
+    folder and an `instance` of its own.
     """
 
     def __init__(self, folder, server, options, rules, topic=TOPIC, more=(), over="", app=None, instance="bench", alerts=ALERTS,

@@ -176,7 +176,7 @@ final class ShopRules extends Rules {
   }
 
   /** Stage and tier: purchases alone change them in this load. */
-  private static void standing(Customer customer, int day, boolean loyal) {
+  private static void standing(Customer customer, int day, boolean loyal, long spent) {
     Series purchases = customer.series[PURCHASES];
     int stage = loyal ? 4 : purchases.count >= 2 ? 3 : 2;
     if (stage != customer.notes[STAGE]) {
@@ -184,7 +184,6 @@ final class ShopRules extends Rules {
       customer.notes[STAGE] = stage;
       customer.notes[STAGE_SINCE] = day;
     }
-    long spent = purchases.cents(day - YEAR, day);
     customer.notes[TIER] = spent >= 100_000 ? 2 : spent >= 20_000 ? 1 : 0;
   }
 
@@ -206,7 +205,8 @@ final class ShopRules extends Rules {
       customer.notes[LOYAL_SINCE] = day;
       if (loyal) alert(key, customer, "fifth-order-in-six-months", true, evidence(customer, "\"to\":\"loyal\""));
     }
-    standing(customer, day, loyal);
+    long spent = purchases.cents(day - YEAR, day);
+    standing(customer, day, loyal, spent);
     boolean drops = drops(purchases, day, 28, 20);
     if (drops != customer.fires(DROPPING)) {
       customer.setFires(DROPPING, drops);
@@ -220,7 +220,6 @@ final class ShopRules extends Rules {
       customer.setFires(SPENDS_LESS, less);
       alert(key, customer, "spends-less", less, evidence(customer, "\"cents\":" + purchases.cents(day - QUARTER, day)));
     }
-    long spent = purchases.cents(day - YEAR, day);
     boolean high = spent >= (customer.fires(HIGH_VALUE) ? 80_000 : 100_000);
     if (high != customer.fires(HIGH_VALUE)) {
       customer.setFires(HIGH_VALUE, high);
