@@ -164,6 +164,12 @@ class App:
             found.append(alert)
         return found
 
+    def wait_for_alerts(self, history):
+        """Returns when as many alerts are on the topic as the backtest has. Where time alone makes them due, a clock tells of
+        itself before they are committed, and there is no offset to wait for."""
+        expected = len(self.backtest(history))
+        wait_for(f"{expected} alerts", lambda: len(self.topic_alerts()) >= expected, REPORT_SECONDS_MAX, pause=0.5)
+
     def check(self, history, least=1, whole_log=True, stop=False):
         """The alerts on the topic are exactly those of the backtest, and `least` of them; and the verifier agrees, who looks
         at all topics. `whole_log`: the input topic holds all that was read; if not, the history must do. `stop`: all processes

@@ -41,6 +41,8 @@ def test_an_hour_forth_and_back(new_app, row):
             time.sleep(ROUND_SECONDS)
     until = time.time() + PURCHASE_SECONDS + 1
     apps.wait_for_clocks(daemon, until, until - time.time() + LATE_SECONDS_MAX)
+    history = events.write(app.folder / "history.jsonl", rows, until)
+    app.wait_for_alerts(history)
     false = sum(alert["data"]["rule"] == "no-login" for alert in app.topic_alerts())
     row.figure(f"{false} false silences, {len(app.kit.dump(app.dead_letters))} events refused as from the future")
-    row.judge(app, events.write(app.folder / "history.jsonl", rows, until))
+    row.judge(app, history)

@@ -92,5 +92,6 @@ def test_held_back_for_six_hours(new_app, row):
     until = clock.now()
     app.kit.tick(events.rfc3339(until), *app.inputs)
     apps.wait_for_clocks(daemon, until - 0.01, LATE_SECONDS_MAX)
+    app.wait_consumed()
     row.figure(f"{OUTAGE_SECONDS // 3600} h of outage, T stood after {furthest / MINUTE:.0f} min, {silent_before} alerts before the burst")
     row.judge(app, events.write(app.folder / "history.jsonl", rows, until), least=50)

@@ -69,6 +69,7 @@ def test_alert_with_nobody_sending(new_app):
     app.send(events.messages(events.event(f"taken-back-{number}", f"weekly{number}", time.time()) for number in range(4)), transaction="abort")
     daemon = app.start()
     wait_for_clocks(daemon, max(due) + 1)
+    app.wait_for_alerts(history)
     assert len(app.check(history)) == 4
     for message in app.kit.dump(app.alerts):
         alert = json.loads(message["value"])
@@ -109,7 +110,9 @@ def test_no_alert_while_events_wait(new_app):
 
     until = time.time() + AFTER_SECONDS
     wait_for_clocks(daemon, until + 1)
-    app.check(events.write(app.folder / "history.jsonl", rows, until), least=4)
+    history = events.write(app.folder / "history.jsonl", rows, until)
+    app.wait_for_alerts(history)
+    app.check(history, least=4)
 
 
 def test_no_alert_while_the_broker_is_frozen(new_app, broker):
@@ -134,5 +137,6 @@ def test_no_alert_while_the_broker_is_frozen(new_app, broker):
         broker.thaw()
     wait_for_clocks(daemon, due + 1)
     history = events.write(app.folder / "history.jsonl", rows, due + 1)
+    app.wait_for_alerts(history)
     assert len(app.check(history)) == len(rows)
     assert daemon.exit_code() is None
