@@ -67,7 +67,7 @@ struct MemoryPlan {
     output_queue = queues / 2 / kPerQueuedByte;
     customers = (usable - block_cache) / workers - queues;
     restore = customers / 4 * 3;  // no customer is in memory then
-    commit_events_max = std::max<size_t>(1000, output_queue / kPerUnit);
+    commit_events_max = std::max<size_t>(1000, queues / 2 / kPerUnit);
   }
 };
 
@@ -220,10 +220,10 @@ class Daemon {
                    .dead_letters = c.output.dead_letters,
                    .changelog = c.output.changelog,
                    .dead_letter_payload = c.output.dead_letter_payload},
-        .commit_interval = c.commit_interval,
-        .commit_offset = c.commit_interval * kafka.worker / c.workers,
-        .commit_max_events = std::min(c.commit_max_events, memory.commit_events_max),
-        .commit_max_bytes = memory.output_queue,
+        .commits = {.interval = c.commit_interval,
+                    .offset = c.commit_interval * kafka.worker / c.workers,
+                    .events_max = std::min(c.commit_max_events, memory.commit_events_max),
+                    .bytes_max = memory.output_queue},
         .flush_interval = c.flush_interval,
         .cache_bytes_max = memory.customers};
     Result<std::unique_ptr<EventSource>> input = MakeGroupSource(kafka, prober, clock_);

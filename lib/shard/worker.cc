@@ -59,7 +59,8 @@ Worker::Worker(WorkerOptions options, WorkerParts parts)
     : options_(std::move(options)),
       parts_(std::move(parts)),
       tail_(options_.commit_tail),
-      units_max_(options_.commit_max_events) {
+      schedule_(options_.commits),
+      units_max_(options_.commits.events_max) {
   last_store_flush_ = parts_.clock.Monotonic();
 }
 
@@ -324,7 +325,8 @@ Status Worker::StepRestore() {
   }
   phase_ = Phase::kRunning;
   first_record_open_ = any_new;
-  last_commit_ = last_position_commit_ = parts_.clock.Monotonic();
+  schedule_.OnBegun(parts_.clock.Monotonic());
+  schedule_.OnPositionCommitted(parts_.clock.Monotonic());
   if (Status started = parts_.input.Start(positions); !started) return started;
   return any_new ? StartCommit() : Status();
 }
@@ -378,23 +380,15 @@ std::vector<Shard*> Worker::Changed() {
 }
 
 bool Worker::CommitIsDue() const {
-  const Duration now = parts_.clock.Monotonic();
-  bool changed = false;
-  bool moved = false;
-  size_t bytes = 0;
+  if (units_ >= units_max_) return true;
+  Uncommitted what;
   for (const auto& [partition, shard] : shards_) {
-    changed = changed || shard->HasChanges();
-    moved = moved || shard->HasMoved();
-    bytes += shard->OutboxBytes() + shard->customers().uncommitted().size() * kChangeBytes;
+    what.changed = what.changed || shard->HasChanges();
+    what.moved = what.moved || shard->HasMoved();
+    what.bytes += shard->OutboxBytes() + shard->customers().uncommitted().size() * kChangeBytes;
+    what.lag += shard->intake().Lag();
   }
-  if (changed && (TurnAt(now) > TurnAt(last_commit_) || bytes >= options_.commit_max_bytes))
-    return true;
-  return units_ >= units_max_ ||
-         (moved && now - last_position_commit_ >= options_.position_max_age);
-}
-
-int64_t Worker::TurnAt(Duration monotonic) const {
-  return (monotonic + options_.commit_interval - options_.commit_offset) / options_.commit_interval;
+  return schedule_.IsDue(what, parts_.clock.Monotonic());
 }
 
 Status Worker::StartCommit() {
@@ -406,7 +400,7 @@ Status Worker::StartCommit() {
   }
   commit_ = Describe(changed);
   commit_.units = units;
-  last_commit_ = commit_.began.monotonic;
+  schedule_.OnBegun(commit_.began.monotonic);
   Produced produced;
   if (TxResult result = ProduceShards(changed, options_.topics, parts_.committer, &produced);
       !result.ok())
@@ -444,10 +438,10 @@ Status Worker::OnCommitEnded(const TransactionResult& ended) {
     synced_[shard->options().partition] = {ended.positions[i], commit_.began.wall};
     committed_next_[shard->options().partition] = commit_.next[i];
   }
-  last_position_commit_ = parts_.clock.Monotonic();
+  schedule_.OnPositionCommitted(parts_.clock.Monotonic());
   first_record_open_ = false;  // a new shard is in every transaction until it is committed
   failures_ = 0;
-  units_max_ = std::min(options_.commit_max_events, units_max_ * 2);
+  units_max_ = std::min(options_.commits.events_max, units_max_ * 2);
   return {};
 }
 

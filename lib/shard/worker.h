@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "metrics/metrics.h"
+#include "shard/commit_schedule.h"
 #include "shard/io.h"
 #include "shard/restore.h"
 #include "shard/shard.h"
@@ -31,15 +32,7 @@ struct WorkerOptions {
   ShardOptions shard;  // of every shard; `partition` is filled in
   RestoreOptions restore;
   OutputTopics topics;
-  // Commits begin once an interval, if there is anything to commit, at times that the monotonic
-  // clock sets: at multiples of it and, so that workers on the same cores take turns, so much
-  // later.
-  Duration commit_interval = std::chrono::milliseconds(100);
-  Duration commit_offset{0};          // less than the interval
-  size_t commit_max_events = 20'000;  // messages and timers of one transaction
-  size_t commit_max_bytes = 32u << 20;
-  Duration position_max_age =
-      std::chrono::seconds(5);  // a moved position is committed at least this often
+  CommitScheduleOptions commits;
   // The least time between two write-behinds of a shard, unless unsaved_max customers of the worker
   // wait: after a kill they are what is read again. One stretches, up to flush_interval_max, so
   // that writing takes no more than a twentieth of the time, or an eighth if twice as many wait.
@@ -120,8 +113,6 @@ class Worker {
   Status Process();
   // 4. Commit.
   [[nodiscard]] bool CommitIsDue() const;
-  // The number of the commit interval that this moment is in.
-  [[nodiscard]] int64_t TurnAt(Duration monotonic) const;
   Status StartCommit();
   // Takes the result of the commit under way, if there is one within `wait`.
   Status LookAtCommit(Duration wait);
@@ -188,11 +179,10 @@ class Worker {
   // In the metrics: how it ended, and what it has sent if it was committed.
   void Count(const Commit& commit, const TxResult& result);
 
+  CommitSchedule schedule_;
   bool first_record_open_ = false;  // some shard is new, and its first record is not committed yet
   size_t units_ = 0;                // messages and timers since the last commit
   bool work_left_ = false;          // the last round stopped at its limit
-  Duration last_commit_{0};         // when it began
-  Duration last_position_commit_{0};
   Duration last_store_flush_{0};
   Duration last_report_{0};
   Duration last_end_check_{0};

@@ -41,7 +41,7 @@ void World::Machine::Start() {
                   .cluster_id = "cluster",
                   .delete_retention = World::kDeleteRetention},
       .topics = {.alerts = "alerts", .dead_letters = "dead", .changelog = "changelog"},
-      .commit_max_events = world.random_.OneIn(2) ? size_t{20'000} : size_t{7},
+      .commits = {.events_max = world.random_.OneIn(2) ? size_t{20'000} : size_t{7}},
       .flush_interval = std::chrono::milliseconds(300),
       .flush_interval_max = kSecond,
       .unsaved_max = world.random_.OneIn(2) ? size_t{50'000} : size_t{3},

@@ -244,7 +244,7 @@ class WorkerThread {
                            .outage = {.after = OutagePolicy::kOff}},
                  .restore = {.topics = {"events"}, .changelog = "changelog", .cluster_id = "c"},
                  .topics = {.alerts = "alerts", .dead_letters = "dead", .changelog = "changelog"},
-                 .commit_max_events = 50,
+                 .commits = {.events_max = 50},
                  .flush_interval = std::chrono::milliseconds(300),
                  .flush_interval_max = std::chrono::seconds(1),
                  .store_flush_interval = std::chrono::seconds(1),
