@@ -104,6 +104,7 @@ def process(tool, server, options, rules, number):
     }
     running.stop()
     result["stored"] = programs.stored_bytes(program) / options.customers
+    programs.forget(tool, server, program)
     shutil.rmtree(program.state, ignore_errors=True)
     return result
 
@@ -278,7 +279,7 @@ def measure_more(tool, server, options, results):
         rate = options.latency_rate or statistics.median(result["steady"] for result in results["two"]) / 2
         more = [HERE / "latency.yaml"]
         before = starter("latency-before", more, options.before) if options.before else None
-        right = extras.latency(tool, starter("latency", more), before, rate, options)
+        right = extras.latency(tool, server, starter("latency", more), before, rate, options)
     if options.recovery:
         right = extras.recovery(tool, starter("recovery", []), options) and right
     return right

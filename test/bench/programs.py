@@ -78,6 +78,14 @@ class KafkaStreams:
         return {"alerts": None, "amplification": None, "commit_p50": None, "commit_p99": None}
 
 
+def forget(tool, server, program):
+    """Deletes its own topics, as its changelog: the broker must not compact them while something else is measured."""
+    partitions = pathlib.Path(server.directory, "data").glob(f"{program.app}-*")
+    topics = {partition.name.rpartition("-")[0] for partition in partitions}
+    if topics:
+        tool.delete_topics(*topics)
+
+
 def check_runs(program):
     """BenchError, with the end of its log, if the process has ended."""
     code = program.process.exit_code()

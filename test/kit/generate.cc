@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -12,7 +13,9 @@ namespace kit {
 namespace {
 
 constexpr int64_t kDayMs = 86'400'000;
-constexpr int64_t kLiveStep = 50;  // events between two looks at the clock
+// Events between two looks at the clock and at what was delivered: 50, or what comes in 2 ms.
+constexpr int64_t kStepMin = 50;
+constexpr double kStepSeconds = 0.002;
 
 // SplitMix64 (Steele, Lea, Flood 2014): small, and the same on every platform, which <random>'s
 // distributions are not.
@@ -63,11 +66,10 @@ class Population {
 };
 
 std::string_view FormatEvent(std::array<char, 512>& out, int64_t index, const char* customer,
-                             int64_t time_ms, Random& random) {
+                             const std::string& time, Random& random) {
   static constexpr std::array kChannels{"app", "web", "store"};
   static constexpr std::array kCategories{"books", "garden", "kitchen", "music", "sports"};
   const bool purchase = random.Below(10) < 6;
-  const std::string time = Rfc3339(time_ms);
   const char* channel = kChannels[random.Below(kChannels.size())];
   int size = 0;
   if (purchase) {
@@ -108,11 +110,14 @@ class Sink {
   void Put(const char* customer, std::string_view event) {
     if (producer_) {
       producer_->Send(topic_, RD_KAFKA_PARTITION_UA, customer, event);
-      producer_->Poll(0);
     } else {
       std::fwrite(event.data(), 1, event.size(), file_.get());
       std::fputc('\n', file_.get());
     }
+  }
+  // Looks at what was delivered: now and then.
+  void Poll() {
+    if (producer_) producer_->Poll(0);
   }
   void Finish() {
     if (producer_) {
@@ -139,24 +144,33 @@ void Generate(const GenerateOptions& options) {
   const Population population(options.customers, options.seed, options.uniform);
   const int64_t span_ms = options.seconds > 0 ? options.seconds * 1000 : options.days * kDayMs;
   int64_t bytes = 0;
+  int64_t written_ms = -1;  // as `time`
+  std::string time;
+  const int64_t step = std::max(kStepMin, static_cast<int64_t>(options.live_rate * kStepSeconds));
   const auto start = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < options.events; ++i) {
     const double elapsed = static_cast<double>(i) / static_cast<double>(options.events);
-    int64_t time_ms =
-        options.end_ms - span_ms + static_cast<int64_t>(elapsed * static_cast<double>(span_ms));
-    if (options.live_rate > 0) {
-      if (i % kLiveStep == 0) {
+    if (i % step == 0) {
+      sink.Poll();
+      if (options.live_rate > 0) {
         std::this_thread::sleep_until(
             start + std::chrono::duration<double>(static_cast<double>(i) / options.live_rate));
       }
-      time_ms = NowMs();
+    }
+    const int64_t time_ms =
+        options.live_rate > 0
+            ? NowMs()
+            : options.end_ms - span_ms + static_cast<int64_t>(elapsed * static_cast<double>(span_ms));
+    if (time_ms != written_ms) {
+      time = Rfc3339(time_ms);
+      written_ms = time_ms;
     }
     std::array<char, 24> customer{};
     const bool first = options.everybody_first && i < options.customers;
     std::snprintf(customer.data(), customer.size(), "c%07ld",
                   first ? i : population.Draw(random, elapsed));
     std::array<char, 512> buffer{};
-    const std::string_view event = FormatEvent(buffer, i, customer.data(), time_ms, random);
+    const std::string_view event = FormatEvent(buffer, i, customer.data(), time, random);
     sink.Put(customer.data(), event);
     bytes += static_cast<int64_t>(event.size());
   }
