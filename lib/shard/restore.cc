@@ -56,13 +56,14 @@ uint64_t BeginningOf(std::string_view id) {
 
 Restore::Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input,
                  EventSource& changelog, const StoreOpener& open_store,
-                 std::vector<int32_t> partitions)
+                 std::vector<int32_t> partitions, std::set<int32_t> given_up)
     : options_(std::move(options)),
       clock_(clock),
       metrics_(metrics),
       input_(input),
       changelog_(changelog),
       open_store_(open_store),
+      given_up_(std::move(given_up)),
       began_(clock.Monotonic()),
       logged_(began_) {
   for (const int32_t partition : partitions) parts_.emplace_back().out.partition = partition;
@@ -76,10 +77,7 @@ Result<bool> Restore::Step(Duration budget) {
   if (!reading_) {
     const Result<bool> answered = Ask();
     if (!answered || !*answered) return answered;
-    for (Part& part : parts_) {
-      if (Status opened = OpenLocal(&part); !opened)
-        return std::unexpected(std::move(opened.error()));
-    }
+    if (Status opened = OpenLocal(); !opened) return std::unexpected(std::move(opened.error()));
     if (Status started = StartReading(); !started)
       return std::unexpected(std::move(started.error()));
     if (start_over_) return StartOver();
@@ -183,10 +181,24 @@ Result<bool> Restore::Ask() {
   return true;
 }
 
-Status Restore::OpenLocal(Part* part) {
-  Result<std::unique_ptr<Store>> store = open_store_(part->out.partition);
-  if (!store) return std::unexpected(std::move(store.error()));
-  part->out.store = std::move(*store);
+Status Restore::OpenLocal() {
+  Status damaged;
+  for (Part& part : parts_) {
+    Result<std::unique_ptr<Store>> store = open_store_(part.out.partition);
+    if (!store) return std::unexpected(std::move(store.error()));
+    part.out.store = std::move(*store);
+    const Result<std::optional<std::string>> bytes = part.out.store->LocalMeta();
+    if (!bytes && !given_up_.contains(part.out.partition)) damaged = std::unexpected(bytes.error());
+  }
+  // Before anything is rebuilt, which would be done again by the next one.
+  if (!damaged) return damaged;
+  for (Part& part : parts_) {
+    if (Status begun = BeginLocal(&part); !begun) return begun;
+  }
+  return {};
+}
+
+Status Restore::BeginLocal(Part* part) {
   const Result<std::optional<std::string>> bytes = part->out.store->LocalMeta();
   if (!bytes) return Rebuild(part, "damaged", bytes.error().message);
   if (!*bytes) return Rebuild(part, "missing", "");
@@ -486,13 +498,14 @@ std::vector<Restored> Restore::Take() {
   return out;
 }
 
-std::optional<int32_t> Restore::Damaged() const {
+std::vector<int32_t> Restore::Damaged() const {
+  std::vector<int32_t> damaged;
   for (const Part& part : parts_) {
     if (!part.out.store) continue;
     const auto meta = part.out.store->LocalMeta();
-    if (!meta && meta.error().code == ExitCode::kBroken) return part.out.partition;
+    if (!meta && meta.error().code == ExitCode::kBroken) damaged.push_back(part.out.partition);
   }
-  return {};
+  return damaged;
 }
 
 std::map<int32_t, uint64_t> Restore::Remaining() const {

@@ -54,7 +54,8 @@ struct Restored {
 class Restore {
  public:
   Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input,
-          EventSource& changelog, const StoreOpener& open_store, std::vector<int32_t> partitions);
+          EventSource& changelog, const StoreOpener& open_store, std::vector<int32_t> partitions,
+          std::set<int32_t> given_up = {});
   ~Restore();
 
   // Works for about `budget`. True: done, Take() the result. A broker that is away is waited for
@@ -63,8 +64,9 @@ class Restore {
   Result<bool> Step(Duration budget);
   std::vector<Restored> Take();
 
-  // A partition whose local store is damaged, if that is why Step() failed.
-  [[nodiscard]] std::optional<int32_t> Damaged() const;
+  // The partitions whose local stores are damaged, if that is why Step() failed. They are rebuilt
+  // by a Restore that has them among `given_up`.
+  [[nodiscard]] std::vector<int32_t> Damaged() const;
 
   // Changelog offsets still to read of each partition.
   [[nodiscard]] std::map<int32_t, uint64_t> Remaining() const;
@@ -92,7 +94,8 @@ class Restore {
 
   // False: the broker does not answer; try again.
   Result<bool> Ask();
-  Status OpenLocal(Part* part);
+  Status OpenLocal();
+  Status BeginLocal(Part* part);
   // `reason`: see Metrics::OnRebuild(). `why`: for the log; empty: nothing to say.
   Status Rebuild(Part* part, std::string_view reason, const std::string& why);
   Status StartReading();
@@ -116,6 +119,7 @@ class Restore {
   EventSource& input_;
   EventSource& changelog_;
   const StoreOpener& open_store_;
+  std::set<int32_t> given_up_;  // damaged stores
   std::vector<Part> parts_;
   size_t buffered_bytes_ = 0;  // of all parts
   bool reading_ = false;

@@ -285,23 +285,15 @@ Status Worker::StepRestore() {
   if (!restore_) {
     restore_ =
         std::make_unique<Restore>(options_.restore, parts_.clock, parts_.metrics, parts_.input,
-                                  parts_.changelog, parts_.open_store, partitions_);
+                                  parts_.changelog, parts_.open_store, partitions_, given_up_);
   }
   const Result<bool> done = restore_->Step(kRestoreSlice);
-  if (!done && done.error().code == ExitCode::kTemporary) {
-    spdlog::warn("{}: restoring: {}; trying again", options_.name, done.error().message);
-    restore_.reset();
-    resume_at_ = parts_.clock.Monotonic() + kRestorePause;
-    return {};
-  }
-  if (!done) {
-    const std::optional<int32_t> damaged = restore_->Damaged();
-    return damaged ? OnDamaged(*damaged, done.error()) : Status(std::unexpected(done.error()));
-  }
+  if (!done) return OnRestoreFailed(done.error());
   if (!*done) return {};
 
   std::vector<Restored> restored = restore_->Take();
   restore_.reset();
+  given_up_.clear();
   std::vector<Position> positions;
   bool any_new = false;
   for (Restored& part : restored) {
@@ -329,6 +321,18 @@ Status Worker::StepRestore() {
   schedule_.OnPositionCommitted(parts_.clock.Monotonic());
   if (Status started = parts_.input.Start(positions); !started) return started;
   return any_new ? StartCommit() : Status();
+}
+
+Status Worker::OnRestoreFailed(const Error& error) {
+  if (error.code == ExitCode::kTemporary) {
+    spdlog::warn("{}: restoring: {}; trying again", options_.name, error.message);
+    restore_.reset();
+    resume_at_ = parts_.clock.Monotonic() + kRestorePause;
+    return {};
+  }
+  if (error.code == ExitCode::kFailed) return StartAgain(error);
+  const std::vector<int32_t> damaged = restore_->Damaged();
+  return damaged.empty() ? Status(std::unexpected(error)) : OnDamaged(damaged, error);
 }
 
 // ---- 3. Process --------------------------------------------------------------------------------
@@ -360,7 +364,7 @@ Status Worker::Process() {
     const Result<size_t> done = shard->Step(slice, wall);
     if (!done) {
       const int32_t partition = shard->options().partition;
-      return done.error().code == ExitCode::kBroken ? OnDamaged(partition, done.error())
+      return done.error().code == ExitCode::kBroken ? OnDamaged({partition}, done.error())
                                                     : Status(std::unexpected(done.error()));
     }
     units_ += *done;
@@ -656,27 +660,34 @@ Status Worker::FlushShard(Shard* shard) {
 
 Status Worker::OnStoreFailed(int32_t partition, const Error& error) {
   if (error.code == ExitCode::kTemporary) return PauseIntake(error);
-  if (error.code == ExitCode::kBroken) return OnDamaged(partition, error);
+  if (error.code == ExitCode::kBroken) return OnDamaged({partition}, error);
+  return StartAgain(error);
+}
+
+Status Worker::StartAgain(const Error& error) {
   return Fail(
       fmt::format("{}; what was not written is in the changelog: start again", error.message),
       ExitCode::kTemporary);
 }
 
-// Back to the last commit, and this shard from the changelog alone: its store is known to be
-// damaged.
-Status Worker::OnDamaged(int32_t partition, const Error& why) {
+// Back to the last commit, and these shards from the changelog alone. Their stores know that they
+// are damaged.
+Status Worker::OnDamaged(const std::vector<int32_t>& partitions, const Error& why) {
   const Duration now = parts_.clock.Monotonic();
-  std::vector<Duration>& rebuilds = rebuilds_[partition];
-  std::erase_if(rebuilds, [&](Duration at) { return now - at > kRebuildsWithin; });
-  if (rebuilds.size() >= kRebuildsMax) {
-    return Fail(
-        fmt::format("{}: partition {}: {}. It has been rebuilt {} times within an hour: the "
-                    "disk or the memory of this machine seems to be broken",
-                    options_.name, partition, why.message, kRebuildsMax),
-        ExitCode::kBroken);
+  for (const int32_t partition : partitions) {
+    std::vector<Duration>& rebuilds = rebuilds_[partition];
+    std::erase_if(rebuilds, [&](Duration at) { return now - at > kRebuildsWithin; });
+    if (rebuilds.size() >= kRebuildsMax) {
+      return Fail(
+          fmt::format("{}: partition {}: {}. It has been rebuilt {} times within an hour: the "
+                      "disk or the memory of this machine seems to be broken",
+                      options_.name, partition, why.message, kRebuildsMax),
+          ExitCode::kBroken);
+    }
+    rebuilds.push_back(now);
+    given_up_.insert(partition);
+    spdlog::error("{}: partition {}: {}", options_.name, partition, why.message);
   }
-  rebuilds.push_back(now);
-  spdlog::error("{}: partition {}: {}", options_.name, partition, why.message);
   return Resync();
 }
 

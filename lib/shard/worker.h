@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -84,7 +85,7 @@ class Worker {
  private:
   static constexpr int kFencedMax = 3;  // within kFencedWithin: then somebody else has our name
   static constexpr Duration kFencedWithin = std::chrono::minutes(1);
-  // A shard whose local state is damaged is rebuilt so many times, then something else is wrong.
+  // Local state that is damaged is rebuilt so many times, then something else is wrong.
   static constexpr size_t kRebuildsMax = 3;
   static constexpr Duration kRebuildsWithin = std::chrono::hours(1);
   static constexpr Duration kReportEvery = std::chrono::milliseconds(250);
@@ -107,7 +108,6 @@ class Worker {
   Status OnLost(const std::string& why);
   Status OnFencedInstance();
   // 2. Restore.
-  void BeginRestore();
   Status StepRestore();
   // 3. Process.
   Status Process();
@@ -135,9 +135,12 @@ class Worker {
   // A pass as a whole, of a settled shard; `until` (monotonic) ends it before its end.
   Status SaveShard(Shard* shard, Duration until);
   Status FlushShard(Shard* shard);
+  Status OnRestoreFailed(const Error& error);
   // What the local store's failure means for the process. `partition` of the shard.
   Status OnStoreFailed(int32_t partition, const Error& error);
-  Status OnDamaged(int32_t partition, const Error& why);
+  // The local store takes nothing more before the process is another one.
+  static Status StartAgain(const Error& error);
+  Status OnDamaged(const std::vector<int32_t>& partitions, const Error& why);
   Status PauseIntake(const Error& why);
   Status ResumeIntake();
 
@@ -204,7 +207,8 @@ class Worker {
       committed_next_;  // next offsets by topic, as of the last commit
   Duration resume_at_{0};
   std::vector<Duration> strikes_;
-  std::map<int32_t, std::vector<Duration>> rebuilds_;
+  std::map<int32_t, std::vector<Duration>> rebuilds_;  // of damaged stores
+  std::set<int32_t> given_up_;                         // damaged stores, not rebuilt yet
   std::map<int32_t, std::vector<std::pair<size_t, int64_t>>> poison_;
 };
 

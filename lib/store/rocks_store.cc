@@ -64,11 +64,10 @@ bool IsDamage(const rocksdb::Status& status) {
 }
 
 // A failure to write. RocksDB gets over a full disk, but not over other errors of its background
-// work.
+// work, as damage that it has met there: it writes nothing more then, of no shard.
 ExitCode CodeOf(const rocksdb::Status& status) {
-  if (status.IsCorruption()) return ExitCode::kBroken;
   const bool for_good = status.severity() >= rocksdb::Status::Severity::kFatalError;
-  return for_good || status.IsPathNotFound() ? ExitCode::kFailed : ExitCode::kTemporary;
+  return for_good || IsDamage(status) ? ExitCode::kFailed : ExitCode::kTemporary;
 }
 
 std::unexpected<Error> FailFrom(const rocksdb::Status& status, std::string_view doing,

@@ -157,10 +157,10 @@ void Generate(const GenerateOptions& options) {
             start + std::chrono::duration<double>(static_cast<double>(i) / options.live_rate));
       }
     }
-    const int64_t time_ms =
-        options.live_rate > 0
-            ? NowMs()
-            : options.end_ms - span_ms + static_cast<int64_t>(elapsed * static_cast<double>(span_ms));
+    const int64_t time_ms = options.live_rate > 0
+                                ? NowMs()
+                                : options.end_ms - span_ms +
+                                      static_cast<int64_t>(elapsed * static_cast<double>(span_ms));
     if (time_ms != written_ms) {
       time = Rfc3339(time_ms);
       written_ms = time_ms;
