@@ -199,8 +199,9 @@ Status Restore::OpenLocal() {
 }
 
 Status Restore::BeginLocal(Part* part) {
+  if (given_up_.erase(part->out.partition) > 0) return Rebuild(part, "damaged", "it is damaged");
   const Result<std::optional<std::string>> bytes = part->out.store->LocalMeta();
-  if (!bytes) return Rebuild(part, "damaged", bytes.error().message);
+  if (!bytes) return std::unexpected(bytes.error());
   if (!*bytes) return Rebuild(part, "missing", "");
   const Result<LocalMeta> local = DecodeLocalMeta(**bytes);
   if (!local) return std::unexpected(local.error());

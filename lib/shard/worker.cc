@@ -188,6 +188,7 @@ Status Worker::OnPolled(Polled polled) {
 
 Status Worker::OnAssigned(Polled polled) {
   DropShards();
+  given_up_.clear();  // somebody else may have rebuilt them meanwhile
   generation_ = std::move(polled.generation);
   std::map<int32_t, size_t> topics_of;
   for (const TopicPartition& at : polled.partitions) ++topics_of[at.partition];
@@ -670,8 +671,7 @@ Status Worker::StartAgain(const Error& error) {
       ExitCode::kTemporary);
 }
 
-// Back to the last commit, and these shards from the changelog alone. Their stores know that they
-// are damaged.
+// Back to the last commit, and these shards from the changelog alone.
 Status Worker::OnDamaged(const std::vector<int32_t>& partitions, const Error& why) {
   const Duration now = parts_.clock.Monotonic();
   for (const int32_t partition : partitions) {

@@ -208,7 +208,7 @@ class Worker {
   Duration resume_at_{0};
   std::vector<Duration> strikes_;
   std::map<int32_t, std::vector<Duration>> rebuilds_;  // of damaged stores
-  std::set<int32_t> given_up_;                         // damaged stores, not rebuilt yet
+  std::set<int32_t> given_up_;                         // whose stores the next Restore rebuilds
   std::map<int32_t, std::vector<std::pair<size_t, int64_t>>> poison_;
 };
 

@@ -1,5 +1,7 @@
 """The local state is damaged or gone: that is noticed, and it comes back from the changelog, counted."""
+import base64
 import contextlib
+import json
 import shutil
 
 import pytest
@@ -13,6 +15,7 @@ EXIT_BROKEN, EXIT_TEMPORARY = 70, 75
 REBUILDS_MAX = 3  # of one shard within an hour
 NOTICED_SECONDS_MAX = 60
 RATE = 1500  # events per second
+DUE_BYTES = 8  # before a stored state (docs/state-format.md)
 # So that most customers are not in memory and have to be read.
 SMALL = {"memory": "32MiB", "workers": 1}
 
@@ -47,6 +50,31 @@ def test_found_at_the_start(new_app, row, files, reason):
     app.end(history.until)
     assert rebuilds(daemon) == rebuilds(daemon, reason=reason) == apps.PARTITIONS
     row.figure(f"{files or 'directory gone'}: {apps.PARTITIONS} rebuilt")
+    row.judge(app, history, least=500)
+
+
+@pytest.mark.row(9, "corruption")
+def test_unreadable_states(new_app, row, tmp_path):
+    """The files are whole, but what they hold of the customers is not what the daemon wrote."""
+    app = new_app(instance="shop-1", **SMALL)
+    history = events.part_of_demo(app.folder / "history.jsonl", events.seeded(9), share=0.02)
+    app.create_inputs()
+    daemon = app.start()
+    half = history.count // 2
+    app.feed(history, limit=half)
+    app.wait_consumed()
+    assert daemon.stop() == 0
+    rows = [one for one in app.kit.dump_state(app.state_directory()) if one["kind"] == "customer"]
+    for one in rows:
+        kept = base64.b64decode(one["value_base64"])[:DUE_BYTES]
+        one["value_base64"] = base64.b64encode(kept + b"\xff").decode()
+    (tmp_path / "unreadable.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    app.kit.load_state(app.state_directory(), tmp_path / "unreadable.jsonl")
+    daemon.start()
+    app.feed(history, skip=half)
+    app.end(history.until)
+    assert rebuilds(daemon) == rebuilds(daemon, reason="damaged") == apps.PARTITIONS
+    row.figure(f"unreadable states: {apps.PARTITIONS} rebuilt")
     row.judge(app, history, least=500)
 
 
