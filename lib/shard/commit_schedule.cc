@@ -10,7 +10,7 @@ bool CommitSchedule::IsDue(const Uncommitted& what, Duration now) const {
         IsBehind(what.lag)
             ? std::clamp<int64_t>(kBehindMax / options_.interval, 1, kBehindIntervals)
             : 1;
-    if (TurnAt(now) - TurnAt(begun_) >= intervals || what.bytes >= options_.bytes_max) return true;
+    if (TurnAt(now) - TurnAt(begun_) >= intervals) return true;
   }
   return what.moved && now - position_committed_ >= options_.position_age_max;
 }

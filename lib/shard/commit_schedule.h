@@ -14,8 +14,9 @@ struct CommitScheduleOptions {
   // clock sets: at multiples of it and, so that workers on the same cores take turns, so much
   // later.
   Duration interval = std::chrono::milliseconds(100);
-  Duration offset{0};          // less than the interval
-  size_t events_max = 20'000;  // messages and timers of a transaction; the worker ends it there
+  Duration offset{0};  // less than the interval
+  // What a transaction may have; the worker ends it there.
+  size_t events_max = 20'000;  // messages and timers
   size_t bytes_max = 32u << 20;
   Duration position_age_max =
       std::chrono::seconds(5);  // a moved position is committed at least this often
@@ -25,7 +26,6 @@ struct CommitScheduleOptions {
 struct Uncommitted {
   bool changed = false;  // there are records to send
   bool moved = false;    // a position, at least
-  size_t bytes = 0;      // to send, about
   int64_t lag = 0;       // messages on the topics that are not applied yet
 };
 

@@ -56,14 +56,14 @@ uint64_t BeginningOf(std::string_view id) {
 
 Restore::Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input,
                  EventSource& changelog, const StoreOpener& open_store,
-                 std::vector<int32_t> partitions, std::set<int32_t> given_up)
+                 std::vector<int32_t> partitions, std::set<int32_t>& given_up)
     : options_(std::move(options)),
       clock_(clock),
       metrics_(metrics),
       input_(input),
       changelog_(changelog),
       open_store_(open_store),
-      given_up_(std::move(given_up)),
+      given_up_(given_up),
       began_(clock.Monotonic()),
       logged_(began_) {
   for (const int32_t partition : partitions) parts_.emplace_back().out.partition = partition;
@@ -188,7 +188,9 @@ Status Restore::OpenLocal() {
     if (!store) return std::unexpected(std::move(store.error()));
     part.out.store = std::move(*store);
     const Result<std::optional<std::string>> bytes = part.out.store->LocalMeta();
-    if (!bytes && !given_up_.contains(part.out.partition)) damaged = std::unexpected(bytes.error());
+    // Whatever keeps it from being read: the changelog has it all.
+    if (!bytes && !given_up_.contains(part.out.partition))
+      damaged = Fail(bytes.error().message, ExitCode::kBroken);
   }
   // Before anything is rebuilt, which would be done again by the next one.
   if (!damaged) return damaged;
@@ -199,7 +201,11 @@ Status Restore::OpenLocal() {
 }
 
 Status Restore::BeginLocal(Part* part) {
-  if (given_up_.erase(part->out.partition) > 0) return Rebuild(part, "damaged", "it is damaged");
+  if (given_up_.contains(part->out.partition)) {
+    Status rebuilt = Rebuild(part, "damaged", "it is damaged");
+    if (rebuilt) given_up_.erase(part->out.partition);
+    return rebuilt;
+  }
   const Result<std::optional<std::string>> bytes = part->out.store->LocalMeta();
   if (!bytes) return std::unexpected(bytes.error());
   if (!*bytes) return Rebuild(part, "missing", "");
@@ -503,8 +509,7 @@ std::vector<int32_t> Restore::Damaged() const {
   std::vector<int32_t> damaged;
   for (const Part& part : parts_) {
     if (!part.out.store) continue;
-    const auto meta = part.out.store->LocalMeta();
-    if (!meta && meta.error().code == ExitCode::kBroken) damaged.push_back(part.out.partition);
+    if (!part.out.store->LocalMeta()) damaged.push_back(part.out.partition);
   }
   return damaged;
 }

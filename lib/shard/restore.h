@@ -53,11 +53,11 @@ struct Restored {
 // Not thread-safe. Destroying it cancels: nothing of it is left but a store that is further along.
 class Restore {
  public:
-  // `given_up`: partitions whose local stores are known to be damaged. They are rebuilt; another
-  // one that says so of itself makes Step() fail.
+  // `given_up`: partitions whose local stores are known to be damaged. They are wiped to be
+  // rebuilt, and taken from the set; another one whose record is not readable makes Step() fail.
   Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input,
           EventSource& changelog, const StoreOpener& open_store, std::vector<int32_t> partitions,
-          std::set<int32_t> given_up = {});
+          std::set<int32_t>& given_up);
   ~Restore();
 
   // Works for about `budget`. True: done, Take() the result. A broker that is away is waited for
@@ -66,7 +66,8 @@ class Restore {
   Result<bool> Step(Duration budget);
   std::vector<Restored> Take();
 
-  // The partitions whose local stores say that they are damaged, if that is why Step() failed.
+  // The partitions of whose local stores not even the record is readable, if that is why Step()
+  // failed.
   [[nodiscard]] std::vector<int32_t> Damaged() const;
 
   // Changelog offsets still to read of each partition.
@@ -120,7 +121,7 @@ class Restore {
   EventSource& input_;
   EventSource& changelog_;
   const StoreOpener& open_store_;
-  std::set<int32_t> given_up_;  // to be rebuilt, whatever their stores say
+  std::set<int32_t>& given_up_;
   std::vector<Part> parts_;
   size_t buffered_bytes_ = 0;  // of all parts
   bool reading_ = false;

@@ -58,6 +58,7 @@ class Transaction {
   }
 
   [[nodiscard]] uint64_t records() const { return records_; }
+  [[nodiscard]] uint64_t bytes() const { return bytes_; }
 
  private:
   TxResult ProduceCustomer(Shard* shard, Customer* customer) {
@@ -91,6 +92,7 @@ class Transaction {
 
   TxResult Send(const OutputRecord& record) {
     ++records_;
+    bytes_ += record.key.value_or("").size() + record.value.value_or("").size();
     return committer_.Produce(record);
   }
 
@@ -100,6 +102,7 @@ class Transaction {
       {"content-type", "application/cloudevents+json; charset=UTF-8"}};
   std::string key_;
   uint64_t records_ = 0;
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace
@@ -123,6 +126,7 @@ TxResult ProduceShards(const std::vector<Shard*>& shards, const OutputTopics& to
           {{shard->options().topics[i], partition}, shard->intake().next(i)});
   }
   produced->records = transaction.records();
+  produced->bytes = transaction.bytes();
   HB_FAULT_POINT("commit.produced");
   return {};
 }

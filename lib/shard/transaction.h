@@ -31,6 +31,7 @@ struct OutputTopics {
 // A transaction whose records are with the producer.
 struct Produced {
   uint64_t records = 0;
+  uint64_t bytes = 0;               // of their keys and values
   std::vector<int32_t> partitions;  // of the shards
   std::vector<Position> offsets;    // what it says of the input
 };

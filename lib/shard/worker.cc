@@ -35,8 +35,6 @@ constexpr int kSaveShareBehind = 8;
 constexpr uint64_t kFlushBytesMin = 4u << 20;
 // SIGTERM is waited for; what is not written by then the next start reads from the changelog.
 constexpr Duration kStopSaveMax = std::chrono::seconds(10);
-constexpr size_t kChangeBytes =
-    300;  // of a customer's record on average, for the size of a transaction
 
 // As the metrics call it.
 std::string_view NameOf(TxResult::Kind kind) {
@@ -133,7 +131,18 @@ Status Worker::Poll(Duration wait) {
 bool Worker::MustWait() const {
   size_t behind = 0;
   for (const Shard* shard : crowded_) behind += shard->intake().buffered();
-  return units_ >= units_max_ || behind >= kBufferedMax;
+  return IsFull() || behind >= kBufferedMax;
+}
+
+bool Worker::IsFull() const {
+  return units_ >= units_max_ || UncommittedBytes() >= options_.commits.bytes_max;
+}
+
+size_t Worker::UncommittedBytes() const {
+  size_t bytes = 0;
+  for (const auto& [partition, shard] : shards_)
+    bytes += shard->OutboxBytes() + shard->customers().uncommitted().size() * change_bytes_;
+  return bytes;
 }
 
 bool Worker::HasPlenty() const {
@@ -188,7 +197,6 @@ Status Worker::OnPolled(Polled polled) {
 
 Status Worker::OnAssigned(Polled polled) {
   DropShards();
-  given_up_.clear();  // somebody else may have rebuilt them meanwhile
   generation_ = std::move(polled.generation);
   std::map<int32_t, size_t> topics_of;
   for (const TopicPartition& at : polled.partitions) ++topics_of[at.partition];
@@ -202,6 +210,8 @@ Status Worker::OnAssigned(Polled polled) {
     }
     partitions_.push_back(partition);
   }
+  // Whoever has one of the others now meets its damage by himself, or has rebuilt it.
+  std::erase_if(given_up_, [&](int32_t partition) { return !topics_of.contains(partition); });
   spdlog::info("{}: assigned {} partitions [{}]", options_.name, partitions_.size(),
                fmt::join(partitions_, " "));
   HB_FAULT_POINT("group.assigned");
@@ -294,7 +304,6 @@ Status Worker::StepRestore() {
 
   std::vector<Restored> restored = restore_->Take();
   restore_.reset();
-  given_up_.clear();
   std::vector<Position> positions;
   bool any_new = false;
   for (Restored& part : restored) {
@@ -356,7 +365,7 @@ Status Worker::Process() {
           parts_.input.LatestEnd({options_.shard.topics[i], shard->options().partition});
       if (end) shard->OnConfirmedEnd(i, *end);
     }
-    if (units_ >= units_max_) {
+    if (IsFull()) {
       work_left_ = true;
       break;
     }
@@ -385,13 +394,13 @@ std::vector<Shard*> Worker::Changed() {
 }
 
 bool Worker::CommitIsDue() const {
-  if (units_ >= units_max_) return true;
+  if (IsFull()) return true;
   Uncommitted what;
   for (const auto& [partition, shard] : shards_) {
     what.changed = what.changed || shard->HasChanges();
     what.moved = what.moved || shard->HasMoved();
-    what.bytes += shard->OutboxBytes() + shard->customers().uncommitted().size() * kChangeBytes;
-    what.lag += shard->intake().Lag();
+    // Who is crowded takes nothing before more is committed and saved.
+    if (crowded_.empty()) what.lag += shard->intake().Lag();
   }
   return schedule_.IsDue(what, parts_.clock.Monotonic());
 }
@@ -411,6 +420,7 @@ Status Worker::StartCommit() {
       !result.ok())
     return OnCommitFailed(result);
   commit_.records = produced.records;
+  if (produced.records > 0) change_bytes_ = std::max<size_t>(1, produced.bytes / produced.records);
   for (Shard* shard : changed) shard->OnProduced();
   tail_.Start(
       [produced = std::move(produced), generation = generation_, &committer = parts_.committer] {

@@ -65,9 +65,11 @@ bool IsDamage(const rocksdb::Status& status) {
 
 // A failure to write. RocksDB gets over a full disk, but not over other errors of its background
 // work, as damage that it has met there: it writes nothing more then, of no shard.
+bool IsForGood(const rocksdb::Status& status) {
+  return status.severity() >= rocksdb::Status::Severity::kFatalError;
+}
 ExitCode CodeOf(const rocksdb::Status& status) {
-  const bool for_good = status.severity() >= rocksdb::Status::Severity::kFatalError;
-  return for_good || IsDamage(status) ? ExitCode::kFailed : ExitCode::kTemporary;
+  return IsForGood(status) || IsDamage(status) ? ExitCode::kFailed : ExitCode::kTemporary;
 }
 
 std::unexpected<Error> FailFrom(const rocksdb::Status& status, std::string_view doing,
@@ -225,7 +227,8 @@ class RocksStore final : public Store {
     // RocksDB (7.8) takes a file whose first block it cannot read for an empty one.
     options.verify_checksums_before_ingest = true;
     status = db_->IngestExternalFile(family_.get(), {scratch_file_}, options);
-    if (IsDamage(status)) return Unread(status, "taking in a sorted file");
+    // Of the file, and not met by a background job of whatever shard before.
+    if (IsDamage(status) && !IsForGood(status)) return Unread(status, "taking in a sorted file");
     if (!status.ok()) return FailFrom(status, "taking in a sorted file");
     return {};
   }

@@ -119,7 +119,7 @@ def test_found_while_running(new_app, row):
         elif daemon.exit_code() == EXIT_TEMPORARY:
             # RocksDB has met the damage in what it does by itself, and takes nothing any more from anybody.
             restarts.append(app.log().splitlines()[-1])
-            daemon.start()
+            daemon.start(wait_ready=False)
         return daemon.exit_code() is not None
 
     stream.until("the end of the process", gives_up, 2 * NOTICED_SECONDS_MAX)

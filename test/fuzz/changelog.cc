@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -150,11 +151,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                 (flags & kGroupHasCommitted) != 0 ? std::optional(committed) : std::nullopt);
   static Metrics metrics;
   const ManualClock clock(kNow);
+  std::set<int32_t> given_up;
   Restore restore({.topics = {"events"},
                    .changelog = "changelog",
                    .cluster_id = "cluster",
                    .accept_lost_input = (flags & kAcceptLostInput) != 0},
-                  clock, metrics, source, source, open_store, {0});
+                  clock, metrics, source, source, open_store, {0}, given_up);
   // Each step takes one record. It may read everything again because it belongs to another log, and
   // all that once more for a second look.
   for (size_t steps = 4 * (source.size() + 3); steps > 0; --steps) {

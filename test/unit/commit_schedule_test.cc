@@ -15,7 +15,6 @@ using std::chrono::seconds;
 constexpr CommitScheduleOptions kOptions{.interval = milliseconds(100),
                                          .offset = milliseconds(25),
                                          .events_max = 1000,
-                                         .bytes_max = 5000,
                                          .position_age_max = seconds(5)};
 constexpr Duration kBegun = milliseconds(1'130);  // a turn began at 1125
 
@@ -30,9 +29,6 @@ TEST_CASE("commits: one an interval, larger ones while much waits", "[commits]")
       {"nothing to commit", {}, seconds(100), false},
       {"in the same turn", {.changed = true}, milliseconds(1'224), false},
       {"in the next turn", {.changed = true}, milliseconds(1'225), true},
-      {"as many bytes as it may have", {.changed = true, .bytes = 5000}, kBegun, true},
-      {"fewer bytes", {.changed = true, .bytes = 4999}, kBegun, false},
-      {"bytes, but nothing to send", {.bytes = 5000}, kBegun, false},
       {"less waits than a transaction has",
        {.changed = true, .lag = 999},
        milliseconds(1'225),
@@ -40,7 +36,6 @@ TEST_CASE("commits: one an interval, larger ones while much waits", "[commits]")
       {"a transaction waits", {.changed = true, .lag = 1000}, milliseconds(1'225), false},
       {"it waits, in the fourth turn", {.changed = true, .lag = 1000}, milliseconds(1'624), false},
       {"it waits, in the fifth turn", {.changed = true, .lag = 1000}, milliseconds(1'625), true},
-      {"it waits, and bytes", {.changed = true, .bytes = 5000, .lag = 1000}, kBegun, true},
       {"a position that has moved", {.moved = true}, milliseconds(5'999), false},
       {"a position that has moved long ago", {.moved = true}, milliseconds(6'000), true},
   };
