@@ -42,7 +42,7 @@ struct MemoryPlan {
   // The program, its threads and clients while nothing happens.
   static constexpr size_t kProgram = 64u << 20;
   // librdkafka counts keys and values only; with short messages its own records weigh twice as
-  // much.
+  // much. Of the output the worker counts them itself.
   static constexpr size_t kPerQueuedByte = 3;
   // Of input and output queues together: more does not make a worker faster.
   static constexpr size_t kQueuesMax = 24u << 20;
@@ -52,7 +52,7 @@ struct MemoryPlan {
   size_t memtables;     // of all workers
   size_t block_cache;   // with the memtables
   size_t input_queue;   // of one worker, as librdkafka counts
-  size_t output_queue;  // likewise
+  size_t output_queue;  // likewise, with librdkafka's own records
   size_t customers;     // of one worker, from here on
   size_t restore;
   size_t commit_events_max;
@@ -64,7 +64,7 @@ struct MemoryPlan {
     memtables = block_cache / 2;
     const size_t queues = std::min(usable / 4 / workers, kQueuesMax);
     input_queue = queues / 2 / kPerQueuedByte;
-    output_queue = queues / 2 / kPerQueuedByte;
+    output_queue = queues / 2;
     customers = (usable - block_cache) / workers - queues;
     restore = customers / 4 * 3;  // no customer is in memory then
     commit_events_max = std::max<size_t>(1000, queues / 2 / kPerUnit);

@@ -16,8 +16,8 @@ struct CommitScheduleOptions {
   Duration interval = std::chrono::milliseconds(100);
   Duration offset{0};  // less than the interval
   // What a transaction may have; the worker ends it there.
-  size_t events_max = 20'000;  // messages and timers
-  size_t bytes_max = 32u << 20;
+  size_t events_max = 20'000;    // messages and timers
+  size_t bytes_max = 32u << 20;  // that it takes in the producer
   Duration position_age_max =
       std::chrono::seconds(5);  // a moved position is committed at least this often
 };

@@ -36,6 +36,9 @@ constexpr uint64_t kFlushBytesMin = 4u << 20;
 // SIGTERM is waited for; what is not written by then the next start reads from the changelog.
 constexpr Duration kStopSaveMax = std::chrono::seconds(10);
 
+// What librdkafka keeps of a record beside its key and value.
+constexpr size_t kPerRecord = 320;
+
 // As the metrics call it.
 std::string_view NameOf(TxResult::Kind kind) {
   switch (kind) {
@@ -420,7 +423,7 @@ Status Worker::StartCommit() {
       !result.ok())
     return OnCommitFailed(result);
   commit_.records = produced.records;
-  if (produced.records > 0) change_bytes_ = std::max<size_t>(1, produced.bytes / produced.records);
+  if (produced.records > 0) change_bytes_ = produced.bytes / produced.records + kPerRecord;
   for (Shard* shard : changed) shard->OnProduced();
   tail_.Start(
       [produced = std::move(produced), generation = generation_, &committer = parts_.committer] {

@@ -97,7 +97,7 @@ class Worker {
   Status Poll(Duration wait);
   // The next transaction has as many events or bytes as it may.
   [[nodiscard]] bool IsFull() const;
-  // To send, about: customers are as large as records were in the last transaction.
+  // What it takes in the producer, about: a customer as much as a record of the last transaction.
   [[nodiscard]] size_t UncommittedBytes() const;
   // The next transaction is full, or too much waits for a crowded shard: there is nothing to do
   // before the transaction that is under way has ended. Messages that are taken all the same weigh
@@ -189,7 +189,7 @@ class Worker {
   CommitSchedule schedule_;
   bool first_record_open_ = false;  // some shard is new, and its first record is not committed yet
   size_t units_ = 0;                // messages and timers since the last commit
-  size_t change_bytes_ = 300;       // of a record in the last one, on average
+  size_t change_bytes_ = 600;       // that a record of the last one took on average
   bool work_left_ = false;          // the last round stopped at its limit
   Duration last_store_flush_{0};
   Duration last_report_{0};
