@@ -28,6 +28,24 @@ def rebuilds(daemon, **labels):
     return daemon.metrics().total("heartbeatd_state_rebuilds_total", **labels)
 
 
+def stopped_half_way(app, history):
+    """A daemon that has stopped in good order after half of the history."""
+    app.create_inputs()
+    daemon = app.start()
+    app.feed(history, limit=history.count // 2)
+    app.wait_consumed()
+    assert daemon.stop() == 0
+    return daemon
+
+
+def goes_on(app, daemon, history, reason):
+    """With the other half, after each partition was rebuilt once, for this reason."""
+    daemon.start()
+    app.feed(history, skip=history.count // 2)
+    app.end(history.until)
+    assert rebuilds(daemon) == rebuilds(daemon, reason=reason) == apps.PARTITIONS
+
+
 @pytest.mark.row(9, "corruption")
 @pytest.mark.parametrize("files, reason", [("*.sst", "damaged"), ("MANIFEST-*", "damaged"), (None, "missing")])
 def test_found_at_the_start(new_app, row, files, reason):
@@ -35,20 +53,12 @@ def test_found_at_the_start(new_app, row, files, reason):
     app = new_app(instance="shop-1", **SMALL)
     random = events.seeded(9)
     history = events.part_of_demo(app.folder / "history.jsonl", random, share=0.02)
-    app.create_inputs()
-    daemon = app.start()
-    half = history.count // 2
-    app.feed(history, limit=half)
-    app.wait_consumed()
-    assert daemon.stop() == 0
+    daemon = stopped_half_way(app, history)
     if files is None:
         shutil.rmtree(app.state_directory())
     for path in database(app).glob(files or "*"):
         damage.flip_bits(path, random)
-    daemon.start()
-    app.feed(history, skip=half)
-    app.end(history.until)
-    assert rebuilds(daemon) == rebuilds(daemon, reason=reason) == apps.PARTITIONS
+    goes_on(app, daemon, history, reason)
     row.figure(f"{files or 'directory gone'}: {apps.PARTITIONS} rebuilt")
     row.judge(app, history, least=500)
 
@@ -58,22 +68,14 @@ def test_unreadable_states(new_app, row, tmp_path):
     """The files are whole, but what they hold of the customers is not what the daemon wrote."""
     app = new_app(instance="shop-1", **SMALL)
     history = events.part_of_demo(app.folder / "history.jsonl", events.seeded(9), share=0.02)
-    app.create_inputs()
-    daemon = app.start()
-    half = history.count // 2
-    app.feed(history, limit=half)
-    app.wait_consumed()
-    assert daemon.stop() == 0
+    daemon = stopped_half_way(app, history)
     rows = [one for one in app.kit.dump_state(app.state_directory()) if one["kind"] == "customer"]
     for one in rows:
         kept = base64.b64decode(one["value_base64"])[:DUE_BYTES]
         one["value_base64"] = base64.b64encode(kept + b"\xff").decode()
     (tmp_path / "unreadable.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     app.kit.load_state(app.state_directory(), tmp_path / "unreadable.jsonl")
-    daemon.start()
-    app.feed(history, skip=half)
-    app.end(history.until)
-    assert rebuilds(daemon) == rebuilds(daemon, reason="damaged") == apps.PARTITIONS
+    goes_on(app, daemon, history, "damaged")
     row.figure(f"unreadable states: {apps.PARTITIONS} rebuilt")
     row.judge(app, history, least=500)
 
