@@ -52,7 +52,7 @@ struct MemoryPlan {
   size_t memtables;     // of all workers
   size_t block_cache;   // with the memtables
   size_t input_queue;   // of one worker, as librdkafka counts
-  size_t output_queue;  // likewise, with librdkafka's own records
+  size_t output_queue;  // likewise, but with its own records
   size_t customers;     // of one worker, from here on
   size_t restore;
   size_t commit_events_max;
@@ -67,7 +67,7 @@ struct MemoryPlan {
     output_queue = queues / 2;
     customers = (usable - block_cache) / workers - queues;
     restore = customers / 4 * 3;  // no customer is in memory then
-    commit_events_max = std::max<size_t>(1000, queues / 2 / kPerUnit);
+    commit_events_max = std::max<size_t>(1000, output_queue / kPerUnit);
   }
 };
 
