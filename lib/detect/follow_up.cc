@@ -4,6 +4,7 @@
 //
 // What is remembered are the open expectations, and for a while those that were met, so that a
 // beginning that comes in late, after its own end, raises nothing.
+#include <absl/container/inlined_vector.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -39,7 +40,7 @@ struct Expectation {
 
 struct Memory {
   bool seen = false;  // an event of `after` was seen before
-  std::vector<Expectation> expectations;
+  absl::InlinedVector<Expectation, 2> expectations;
 
   Expectation* Find(std::string_view key) {
     const auto it = std::find_if(expectations.begin(), expectations.end(),
@@ -212,7 +213,9 @@ struct FollowUp {
 
   EventTime Evaluate(const Subject& s, std::vector<Verdict>* verdicts) const {
     Memory memory = Load(*s.memory);
-    std::erase_if(memory.expectations, [&](const Expectation& e) { return IsOver(s, e); });
+    const auto over = std::remove_if(memory.expectations.begin(), memory.expectations.end(),
+                                     [&](const Expectation& e) { return IsOver(s, e); });
+    memory.expectations.erase(over, memory.expectations.end());
     if (s.event != nullptr) Apply(*s.event, &memory);
     EventTime due = EventTime::Never();
     for (const Expectation& e : memory.expectations) due = std::min(due, Judge(s, e, verdicts));

@@ -2,6 +2,7 @@
 // gained or lost. A change, not a condition: one alert, no episode, never resolved. It is modelled
 // as "the newest change is one of those asked for", so that the policies of every rule (hold,
 // cool-down) mean the same here as elsewhere.
+#include <absl/container/inlined_vector.h>
 #include <fmt/compile.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -74,7 +75,8 @@ struct Transition {
   }
 
   // The newest change of the activity or the stage; that of each active type.
-  [[nodiscard]] std::vector<Change> Changes(const LifecycleState& life) const {
+  [[nodiscard]] absl::InlinedVector<Change, kActiveTypeCount> Changes(
+      const LifecycleState& life) const {
     const Standing& standing = life.standing;
     switch (of) {
       case Dimension::kActivity:
@@ -88,7 +90,7 @@ struct Transition {
       case Dimension::kActiveType:
         break;
     }
-    std::vector<Change> changes;
+    absl::InlinedVector<Change, kActiveTypeCount> changes;
     for (size_t i = 0; i < kActiveTypeCount; ++i) {
       if (!standing.types_changed.test(i)) continue;
       const bool gained = standing.types.test(i);
@@ -110,7 +112,7 @@ struct Transition {
   }
 
   EventTime Evaluate(const Subject& s, std::vector<Verdict>* verdicts) const {
-    const std::vector<Change> changes = Changes(s.lifecycle);
+    const auto changes = Changes(s.lifecycle);
     for (const Change& change : changes) {
       Verdict verdict{.since = change.since, .value = static_cast<double>(change.since.ms())};
       if (Wants(change)) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
 
 #include "base/duration.h"
 #include "detect/evidence.h"
@@ -108,11 +109,10 @@ EventTime LiveWindow::FirstLeaving(const Subject& s, double limit, Side side) co
   WindowTotals left;
   HashUnion distinct;
   int32_t day_before = std::numeric_limits<int32_t>::max();
-  EventTime found = EventTime::Never();
+  std::optional<int32_t> found;
   for (auto bucket = buckets.rbegin(); bucket != buckets.rend() && bucket->index >= oldest;
        ++bucket) {
-    if ((Pick(value, left) < limit) == (side == Side::kBelow))
-      found = BucketStart(def.resolution, s.calendar, bucket->index + width);
+    if ((Pick(value, left) < limit) == (side == Side::kBelow)) found = bucket->index + width;
     left.count += bucket->count;
     left.sum_micros = SaturatingAdd(left.sum_micros, bucket->sum_micros);
     if (value == Value::kDistinct) {
@@ -125,7 +125,7 @@ EventTime LiveWindow::FirstLeaving(const Subject& s, double limit, Side side) co
       day_before = day;
     }
   }
-  return found;
+  return found ? BucketStart(def.resolution, s.calendar, *found) : EventTime::Never();
 }
 
 }  // namespace heartbeatd

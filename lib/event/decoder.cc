@@ -259,6 +259,7 @@ class EventDecoder::Impl {
     if (!field.element) return {};
     dom::object object;
     if (field.element->get(object) != simdjson::SUCCESS) return DeadLetterReason::kBadProperties;
+    event->properties.reserve(std::min(object.size(), schema_.properties().size()));
     for (const dom::key_value_pair entry : object) {
       const int id = schema_.PropertyOf(entry.key);
       if (id != EventSchema::kUnknown) AddProperty(id, entry.value, event);

@@ -174,7 +174,7 @@ Applied Apply(const MeasureDef& def, const Calendar& calendar, const Event& even
 void HashUnion::Add(std::span<const uint32_t> hashes) {
   constexpr size_t kFew = 4;
   if (hashes.size() > kFew) {
-    std::vector<uint32_t> both;
+    absl::InlinedVector<uint32_t, 16> both;
     both.reserve(all_.size() + hashes.size());
     std::set_union(all_.begin(), all_.end(), hashes.begin(), hashes.end(),
                    std::back_inserter(both));
@@ -182,8 +182,14 @@ void HashUnion::Add(std::span<const uint32_t> hashes) {
     return;
   }
   for (const uint32_t hash : hashes) {
-    const auto at = std::lower_bound(all_.begin(), all_.end(), hash);
-    if (at == all_.end() || *at != hash) all_.insert(at, hash);
+    uint32_t* at = all_.data();
+    uint32_t* const end = at + all_.size();
+    if (all_.size() <= kFew * kFew) {
+      while (at != end && *at < hash) ++at;
+    } else {
+      at = std::lower_bound(at, end, hash);
+    }
+    if (at == end || *at != hash) all_.insert(at, hash);
   }
 }
 
@@ -197,7 +203,7 @@ WindowTotals TotalsOf(const MeasureDef& def, const Calendar& calendar, const Mea
   for (; it != state.buckets.end() && it->index < to; ++it) {
     totals.count += it->count;
     totals.sum_micros = SaturatingAdd(totals.sum_micros, it->sum_micros);
-    distinct.Add(it->distinct.hashes());
+    if (!it->distinct.empty()) distinct.Add(it->distinct.hashes());
     if (it->count == 0) continue;
     const int32_t day = def.resolution == Resolution::kDay
                             ? it->index

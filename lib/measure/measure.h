@@ -67,6 +67,12 @@ class HashSet {
   [[nodiscard]] bool empty() const { return hashes_.empty(); }
   // False, and nothing is added, if it is there already.
   bool Insert(uint32_t hash);
+  // The same for a hash that must come behind all others.
+  bool Append(uint32_t hash) {
+    if (!hashes_.empty() && hashes_.back() >= hash) return false;
+    hashes_.push_back(hash);
+    return true;
+  }
   bool operator==(const HashSet&) const = default;
 
  private:
@@ -122,7 +128,7 @@ class HashUnion {
   [[nodiscard]] int64_t size() const { return static_cast<int64_t>(all_.size()); }
 
  private:
-  std::vector<uint32_t> all_;  // ascending
+  absl::InlinedVector<uint32_t, 16> all_;  // ascending
 };
 
 // Totals over the buckets with from <= index < to.

@@ -43,6 +43,7 @@ Evaluator::Evaluator(const RuleSet& rules)
     all_.set(i);
     AppendTo(rules.rules, i, &order_);
     with_where_.set(i, !policy.where.everybody());
+    if (with_where_.test(i)) wheres_.push_back(i);
     inhibited_.set(i, !policy.inhibited_by.empty());
     for (const size_t inhibitor : policy.inhibited_by) inhibiting_.set(inhibitor);
     for (const int measure : detector.measures) by_measure_[static_cast<size_t>(measure)].set(i);
@@ -201,11 +202,8 @@ void Evaluator::Step(Occasion occasion) {
 
 Evaluator::RuleMask Evaluator::LeftOut(const CustomerState& state) const {
   RuleMask left_out;
-  if (with_where_.none()) return left_out;
-  for (size_t i = 0; i < rules_.rules.size(); ++i) {
-    if (with_where_.test(i))
-      left_out.set(i, !rules_.rules[i].policy.where.Matches(state.lifecycle));
-  }
+  for (const size_t i : wheres_)
+    left_out.set(i, !rules_.rules[i].policy.where.Matches(state.lifecycle));
   return left_out;
 }
 

@@ -99,6 +99,7 @@ class Evaluator {
   Calendar calendar_;
   std::vector<RuleMask> by_measure_;  // rules to evaluate when a measure is touched
   RuleMask on_lifecycle_;
+  std::vector<size_t> wheres_;  // the rules of with_where_
   RuleMask with_where_;
   RuleMask inhibited_;   // rules that others may keep silent
   RuleMask inhibiting_;  // those others
