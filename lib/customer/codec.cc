@@ -201,38 +201,37 @@ bool TimesAreSound(const MeasureState& state) {
 
 // Fills the state's buckets, which keep their memory. False if the lists do not fit each other.
 bool ReadBuckets(MeasureFields* from, std::vector<Bucket>* buckets) {
-  const size_t n = from->indexes.size();
-  const auto fits = [n](const auto& list) { return list.empty() || list.size() == n; };
-  const bool counts = !from->counts.empty();
-  const bool sums = !from->sums.empty();
-  const bool hundredths = !from->sums_in_hundredths.empty();
-  const bool sizes = !from->sizes.empty();
-  const bool distincts = sizes || !from->hashes.empty();
-  if (!fits(from->counts) || !fits(from->sums) || !fits(from->sums_in_hundredths) ||
-      !fits(from->sizes))
-    return false;
   buckets->clear();
-  buckets->resize(n);
+  buckets->reserve(from->indexes.size_max());
   int64_t index = 0;
-  bool first = true;
-  for (Bucket& bucket : *buckets) {
+  while (!from->indexes.empty()) {
     const int32_t step = from->indexes.NextSint32();
+    if (!buckets->empty() && step <= 0) return false;
     index = BucketIndex(index + step);
-    if (!first && step <= 0) return false;
-    first = false;
-    bucket.index = static_cast<int32_t>(index);
-    bucket.count = counts ? from->counts.NextUint32() : 1;
-    if (sums) bucket.sum_micros = from->sums.NextSint();
-    if (hundredths)
+    buckets->emplace_back(Bucket{.index = static_cast<int32_t>(index), .count = 1});
+  }
+  // A list that is too short is malformed; see also the end.
+  if (!from->counts.empty()) {
+    for (Bucket& bucket : *buckets) bucket.count = from->counts.NextUint32();
+  }
+  if (!from->sums.empty()) {
+    for (Bucket& bucket : *buckets) bucket.sum_micros = from->sums.NextSint();
+  }
+  if (!from->sums_in_hundredths.empty()) {
+    for (Bucket& bucket : *buckets)
       bucket.sum_micros = Times(from->sums_in_hundredths.NextSint(), kMicrosPerHundredth);
-    if (!distincts) continue;
-    const uint32_t hashes = sizes ? from->sizes.NextUint32() : 1;
-    if (hashes > Bucket::kDistinctMax) return false;
-    for (uint32_t h = 0; h < hashes; ++h) {
-      if (from->hashes.empty() || !bucket.distinct.Insert(from->hashes.Next())) return false;
+  }
+  if (const bool sizes = !from->sizes.empty(); sizes || !from->hashes.empty()) {
+    for (Bucket& bucket : *buckets) {
+      const uint32_t hashes = sizes ? from->sizes.NextUint32() : 1;
+      if (hashes > Bucket::kDistinctMax) return false;
+      for (uint32_t h = 0; h < hashes; ++h) {
+        if (from->hashes.empty() || !bucket.distinct.Append(from->hashes.Next())) return false;
+      }
     }
   }
-  return from->hashes.empty();
+  return from->counts.empty() && from->sums.empty() && from->sums_in_hundredths.empty() &&
+         from->sizes.empty() && from->hashes.empty();
 }
 
 // What is the same in all versions. Times mean nothing while nothing was counted.
@@ -559,14 +558,20 @@ void WriteRule(uint64_t key, EventTime last_seen, const RuleState& from, Writer&
   if (from.due != EventTime::Never()) to.AnySint(6, Minus(from.due.ms(), last_seen.ms()));
 }
 
-bool ReadRule(Reader from, EventTime last_seen, uint64_t* key, RuleState* to) {
+// Of a measure or a rule; it comes first.
+uint64_t KeyOf(Reader from) {
+  while (from.Next()) {
+    if (from.key() == Fixed64(1)) return from.Fixed64();
+  }
+  return 0;
+}
+
+// Into an empty one.
+bool ReadRule(Reader from, EventTime last_seen, RuleState* to) {
   DueFields due;
   bool ok = true;
   while (from.Next()) {
     switch (from.key()) {
-      case Fixed64(1):
-        *key = from.Fixed64();
-        break;
       case Varint(2):
         due.v1_ms = from.Sint();
         break;
@@ -645,6 +650,29 @@ void WriteCustomer(const RuleSet& rules, std::span<const size_t> measure_order,
   if (due != EventTime::Never()) to.AnySint(12, Minus(due.ms(), state.last_seen.ms()));
 }
 
+// As new, but for the memory of its lists.
+void Clear(RuleState* rule) {
+  rule->due = EventTime::Never();
+  rule->memory.clear();
+  rule->episodes.clear();
+}
+
+// The same.
+void Clear(CustomerState* state) {
+  state->first_seen = EventTime::Never();
+  state->last_seen = EventTime::Min();
+  state->lifecycle = {};
+  state->lifecycle_due = EventTime::Never();
+  for (MeasureState& measure : state->measures) {
+    std::vector<Bucket> buckets = std::move(measure.buckets);
+    buckets.clear();
+    measure = {};
+    measure.buckets = std::move(buckets);
+  }
+  for (RuleState& rule : state->rules) Clear(&rule);
+  state->recent.entries().clear();
+}
+
 // Of a part that comes twice, which no codec writes, the last counts.
 bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
   state->first_seen = EventTime(0);
@@ -672,16 +700,12 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
           ok = ReadMeasureV1(&fields, part) && ok;
         break;
       }
-      case Bytes(5): {
-        uint64_t key = 0;
-        RuleState rule;
-        const bool whole = ReadRule(from.Message(), state->last_seen, &key, &rule);
-        if (RuleState* part = PartOf(rules.rules, key, &state->rules)) {
-          ok = ok && whole;
-          *part = std::move(rule);
+      case Bytes(5):
+        if (RuleState* part = PartOf(rules.rules, KeyOf(from.Message()), &state->rules)) {
+          if (!part->empty()) Clear(part);
+          ok = ReadRule(from.Message(), state->last_seen, part) && ok;
         }
         break;
-      }
       case Bytes(6):
         ids = wire::Fixeds<uint64_t>(from.Bytes());
         break;
@@ -712,30 +736,14 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
         break;  // of a newer version
     }
   }
-  if (!ok || ids.size() != times.size()) return false;
+  if (!ok) return false;
   state->lifecycle_due = due.Get(state->last_seen);
   state->recent.entries().reserve(ids.size());
   while (!ids.empty()) {
     ms = Plus(ms, times.NextSint());
     state->recent.entries().push_back({ids.Next(), ms});
   }
-  return true;
-}
-
-// As new, but for the memory of its lists.
-void Clear(CustomerState* state) {
-  state->first_seen = EventTime::Never();
-  state->last_seen = EventTime::Min();
-  state->lifecycle = {};
-  state->lifecycle_due = EventTime::Never();
-  for (MeasureState& measure : state->measures) {
-    std::vector<Bucket> buckets = std::move(measure.buckets);
-    buckets.clear();
-    measure = {};
-    measure.buckets = std::move(buckets);
-  }
-  std::fill(state->rules.begin(), state->rules.end(), RuleState());
-  state->recent.entries().clear();
+  return times.empty();
 }
 
 std::unexpected<Error> NotReadable() {

@@ -43,9 +43,30 @@ inline int64_t UnZigZag(uint64_t value) {
   return static_cast<int64_t>(value >> 1 ^ (~(value & 1) + 1));
 }
 
+// Eight bytes at once: those of a varint, the low one first, into seven bits of each; and back.
+inline uint64_t JoinSevens(uint64_t bytes) {
+  bytes = (bytes & 0x007f007f007f007f) | (bytes & 0x7f007f007f007f00) >> 1;
+  bytes = (bytes & 0x00003fff00003fff) | (bytes & 0x3fff00003fff0000) >> 2;
+  return (bytes & 0x000000000fffffff) | (bytes & 0x0fffffff00000000) >> 4;
+}
+inline uint64_t SplitSevens(uint64_t value) {
+  value = (value & 0x000000000fffffff) | (value & 0x00fffffff0000000) << 4;
+  value = (value & 0x00003fff00003fff) | (value & 0x0fffc0000fffc000) << 2;
+  return (value & 0x007f007f007f007f) | (value & 0x3f803f803f803f80) << 1;
+}
+constexpr uint64_t kMoreBits = 0x8080808080808080;  // that another byte of the varint follows
+
 // The next varint; moves *at behind it.
 inline uint64_t TakeLongVarint(const char** at, const char* end) {
   const char* from = *at;
+  uint64_t bytes = 0;
+  if (static_cast<size_t>(end - from) >= sizeof bytes) {  // times, most of them
+    std::memcpy(&bytes, from, sizeof bytes);
+    if (const uint64_t stops = ~bytes & kMoreBits; stops != 0) {
+      *at = from + std::countr_zero(stops) / 8 + 1;
+      return JoinSevens(bytes & (stops ^ (stops - 1)) & ~kMoreBits);
+    }
+  }
   uint64_t value = 0;
   for (unsigned shift = 0; from != end && shift < 7 * kVarintBytesMax; shift += 7) {
     const auto byte = static_cast<uint8_t>(*from++);
@@ -117,9 +138,12 @@ class Writer {
       Need(more);
       std::memmove(body + more, body, length);
     }
-    at_ = begin_ + length_at;
-    PutVarint(length);
-    at_ += length;
+    char* length_to = begin_ + length_at;  // byte by byte: the body follows at once
+    for (size_t rest = length;; rest >>= 7) {
+      *length_to++ = static_cast<char>(rest < 0x80 ? rest : rest | 0x80);
+      if (rest < 0x80) break;
+    }
+    at_ = body + more + length;
   }
 
   // Lists, one field each: `value(item)` of every item.
@@ -127,7 +151,9 @@ class Writer {
   void Uints(uint32_t number, const Items& items, const Value& value) {
     Message(number, [&](Writer& /*this*/) {
       Need(items.size() * kVarintBytesMax);
-      for (const auto& item : items) PutVarint(static_cast<uint64_t>(value(item)));
+      char* at = at_;
+      for (const auto& item : items) at = AppendVarint(at, static_cast<uint64_t>(value(item)));
+      at_ = at;
     });
   }
   template <typename Items, typename Value>
@@ -151,9 +177,23 @@ class Writer {
   }
   // Below: what was asked for.
   void PutKey(uint32_t number, Type type) { *at_++ = static_cast<char>(Key(number, type)); }
-  void PutVarint(uint64_t value) {
-    for (; value >= 0x80; value >>= 7) *at_++ = static_cast<char>(value | 0x80);
-    *at_++ = static_cast<char>(value);
+  void PutVarint(uint64_t value) { at_ = AppendVarint(at_, value); }
+  // Of a copy of at_: a char that is stored might be part of at_ itself, for all the compiler
+  // knows.
+  static char* AppendVarint(char* at, uint64_t value) {
+    if (value < 0x80) {
+      *at = static_cast<char>(value);
+      return at + 1;
+    }
+    if (value < uint64_t{1} << 56) {
+      const int more = (std::bit_width(value) - 1) / 7;  // bytes behind the first
+      const uint64_t bytes = SplitSevens(value) | (kMoreBits >> 8 * (8 - more));
+      std::memcpy(at, &bytes, sizeof bytes);
+      return at + more + 1;
+    }
+    for (; value >= 0x80; value >>= 7) *at++ = static_cast<char>(value | 0x80);
+    *at++ = static_cast<char>(value);
+    return at;
   }
   template <typename T>
   void Put(T value) {
@@ -177,12 +217,9 @@ class Varints {
   Varints() = default;
   explicit Varints(std::string_view bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
 
-  // Looks at all of them.
-  [[nodiscard]] size_t size() const {
-    return static_cast<size_t>(
-        std::count_if(at_, end_, [](char byte) { return static_cast<uint8_t>(byte) < 0x80; }));
-  }
   [[nodiscard]] bool empty() const { return at_ == end_; }
+  // So many at most. As a rule that is their number: each takes a byte.
+  [[nodiscard]] size_t size_max() const { return static_cast<size_t>(end_ - at_); }
   uint64_t Next() { return TakeVarint(&at_, end_); }
   uint32_t NextUint32() { return static_cast<uint32_t>(Next()); }
   int64_t NextSint() { return UnZigZag(Next()); }
@@ -223,7 +260,8 @@ class Reader {
  public:
   explicit Reader(std::string_view bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
 
-  bool Next() {
+  // Inlined, so that a message's reader stays in registers.
+  [[gnu::always_inline]] bool Next() {
     if (at_ == end_) return false;
     key_ = static_cast<uint32_t>(TakeVarint(&at_, end_));
     if (key_ >> 3 == 0) throw Malformed();
