@@ -12,15 +12,27 @@
 namespace heartbeatd {
 namespace {
 
-// Writes one JSON object, member by member. A tree of the whole record (nlohmann's) cost more than
-// everything else about an alert together.
+// Appends one JSON object to a text, member by member. A tree of the whole record (nlohmann's) cost
+// more than everything else about an alert together.
 class JsonObject {
  public:
-  explicit JsonObject(size_t bytes_expected = 0) { out_.reserve(bytes_expected); }
+  explicit JsonObject(std::string* out) : out_(*out) {
+    out_ += '{';
+    empty_size_ = out_.size();
+  }
 
+  // `value` is whatever somebody has chosen.
   void Text(std::string_view name, std::string_view value) {
     Name(name);
     Quote(value);
+  }
+
+  // `value` is ours, and needs no escapes.
+  void Word(std::string_view name, std::string_view value) {
+    Name(name);
+    out_ += '"';
+    out_ += value;
+    out_ += '"';
   }
 
   // The user's own name for it.
@@ -31,10 +43,15 @@ class JsonObject {
     Quote(value);
   }
 
-  // `value` is JSON already.
-  void Raw(std::string_view name, std::string_view value) {
+  void Null(std::string_view name) {
     Name(name);
-    out_ += value;
+    out_ += "null";
+  }
+
+  // Whoever asks appends the value.
+  std::string* Value(std::string_view name) {
+    Name(name);
+    return &out_;
   }
 
   // The members of `object`, the text of a JSON object.
@@ -45,12 +62,12 @@ class JsonObject {
     out_ += object;
   }
 
-  std::string Finish() { return std::move(out_) + "}"; }
+  void Finish() { out_ += '}'; }
 
  private:
   // From the member before.
   void Separate() {
-    if (out_.size() > 1) out_ += ',';
+    if (out_.size() > empty_size_) out_ += ',';
   }
 
   // Names are ours and need no escapes.
@@ -74,13 +91,14 @@ class JsonObject {
     }
   }
 
-  std::string out_ = "{";
+  std::string& out_;
+  size_t empty_size_;
 };
 
-std::string TextsOf(const std::map<std::string, std::string>& texts) {
-  JsonObject object;
+void WriteTexts(const std::map<std::string, std::string>& texts, std::string* out) {
+  JsonObject object(out);
   for (const auto& [name, text] : texts) object.Label(name, text);
-  return object.Finish();
+  object.Finish();
 }
 
 const std::string& Of(ValueTier tier, const std::map<ValueTier, std::string>& by_tier,
@@ -89,27 +107,65 @@ const std::string& Of(ValueTier tier, const std::map<ValueTier, std::string>& by
   return it != by_tier.end() ? it->second : others;
 }
 
+void WriteTypes(ActiveTypes types, std::string* out) {
+  *out += '[';
+  const char* separator = "\"";
+  for (size_t i = 0; i < kActiveTypeCount; ++i) {
+    if (!types.test(i)) continue;
+    *out += std::exchange(separator, ",\"");
+    *out += NameOf(static_cast<ActiveType>(i));
+    *out += '"';
+  }
+  *out += ']';
+}
+
 // Who the customer is at this moment, as far as it is tracked.
-std::string CustomerOf(const AlertEdge& edge) {
+void WriteCustomer(const AlertEdge& edge, std::string* out) {
   const bool stages = edge.standing != nullptr && edge.standing->stage != Stage::kNone;
   const bool tier = edge.standing != nullptr && edge.standing->tier != ValueTier::kNone;
-  JsonObject customer(256);
-  if (stages) customer.Text("stage", NameOf(edge.standing->stage));
-  customer.Text("activity", NameOf(edge.activity));
-  if (stages) {
-    std::string types;
-    for (size_t i = 0; i < kActiveTypeCount; ++i) {
-      if (!edge.standing->types.test(i)) continue;
-      types += types.empty() ? "\"" : ",\"";
-      types += NameOf(static_cast<ActiveType>(i));
-      types += '"';
-    }
-    customer.Raw("active_types", "[" + types + "]");
+  JsonObject customer(out);
+  if (stages) customer.Word("stage", NameOf(edge.standing->stage));
+  customer.Word("activity", NameOf(edge.activity));
+  if (stages) WriteTypes(edge.standing->types, customer.Value("active_types"));
+  if (tier) customer.Word("value_tier", NameOf(edge.standing->tier));
+  customer.Word("first_seen", FormatRfc3339(edge.first_seen));
+  customer.Word("last_seen", FormatRfc3339(edge.last_seen));
+  customer.Finish();
+}
+
+void WriteData(const AlertEdge& edge, std::string* out) {
+  JsonObject data(out);
+  data.Text("rule", edge.rule.id);
+  data.Text("detector", edge.rule.detector);
+  data.Text("version", edge.rule.version);
+  data.Word("status", NameOf(edge.status));
+  const ValueTier tier = edge.standing != nullptr ? edge.standing->tier : ValueTier::kNone;
+  data.Text("severity", Of(tier, edge.rule.severity_by_tier, edge.rule.severity));
+  data.Text("action", Of(tier, edge.rule.action_by_tier, edge.rule.action));
+  data.Text("customer_id", edge.customer);
+  if (!edge.key.empty()) data.Text("key", edge.key);
+  if (edge.instant) {
+    data.Null("episode");
+  } else {
+    data.Word("episode", UuidOf({edge.app, edge.rule.id, edge.customer, edge.key,
+                                 fmt::to_string(edge.starts_at.ms())}));
   }
-  if (tier) customer.Text("value_tier", NameOf(edge.standing->tier));
-  customer.Text("first_seen", FormatRfc3339(edge.first_seen));
-  customer.Text("last_seen", FormatRfc3339(edge.last_seen));
-  return customer.Finish();
+  data.Word("starts_at", FormatRfc3339(edge.starts_at));
+  if (edge.instant || edge.status == AlertStatus::kResolved) {
+    data.Word("ends_at", FormatRfc3339(edge.instant ? edge.starts_at : edge.time));
+  } else {
+    data.Null("ends_at");
+  }
+  data.Word("reason", NameOf(edge.reason));
+  if (edge.evidence != nullptr)
+    data.Members(
+        edge.evidence->dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  data.Word("late_by",
+            FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by)));
+  WriteCustomer(edge, data.Value("customer"));
+  WriteTexts(edge.rule.labels, data.Value("labels"));
+  WriteTexts(edge.rule.annotations, data.Value("annotations"));
+  data.Finish();
 }
 
 }  // namespace
@@ -124,48 +180,20 @@ std::string AlertId(const AlertEdge& edge) {
 }
 
 std::string ToCloudEvent(const AlertEdge& edge, const std::string& id) {
-  JsonObject data(1024);
-  data.Text("rule", edge.rule.id);
-  data.Text("detector", edge.rule.detector);
-  data.Text("version", edge.rule.version);
-  data.Text("status", NameOf(edge.status));
-  const ValueTier tier = edge.standing != nullptr ? edge.standing->tier : ValueTier::kNone;
-  data.Text("severity", Of(tier, edge.rule.severity_by_tier, edge.rule.severity));
-  data.Text("action", Of(tier, edge.rule.action_by_tier, edge.rule.action));
-  data.Text("customer_id", edge.customer);
-  if (!edge.key.empty()) data.Text("key", edge.key);
-  if (edge.instant) {
-    data.Raw("episode", "null");
-  } else {
-    data.Text("episode", UuidOf({edge.app, edge.rule.id, edge.customer, edge.key,
-                                 fmt::to_string(edge.starts_at.ms())}));
-  }
-  data.Text("starts_at", FormatRfc3339(edge.starts_at));
-  if (edge.instant || edge.status == AlertStatus::kResolved) {
-    data.Text("ends_at", FormatRfc3339(edge.instant ? edge.starts_at : edge.time));
-  } else {
-    data.Raw("ends_at", "null");
-  }
-  data.Text("reason", NameOf(edge.reason));
-  if (edge.evidence != nullptr)
-    data.Members(
-        edge.evidence->dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-  data.Text("late_by",
-            FormatDuration(std::chrono::duration_cast<std::chrono::seconds>(edge.late_by)));
-  data.Raw("customer", CustomerOf(edge));
-  data.Raw("labels", TextsOf(edge.rule.labels));
-  data.Raw("annotations", TextsOf(edge.rule.annotations));
-
-  JsonObject event(1536);
-  event.Text("specversion", "1.0");
-  event.Text("id", id);
+  constexpr size_t kBytesExpected = 1536;
+  std::string out;
+  out.reserve(kBytesExpected);
+  JsonObject event(&out);
+  event.Word("specversion", "1.0");
+  event.Word("id", id);
   event.Text("source", "/heartbeatd/" + std::string(edge.app));
-  event.Text("type", "io.heartbeatd.alert.v1");
+  event.Word("type", "io.heartbeatd.alert.v1");
   event.Text("subject", edge.customer);
-  event.Text("time", FormatRfc3339(edge.time));
-  event.Text("datacontenttype", "application/json");
-  event.Raw("data", data.Finish());
-  return event.Finish();
+  event.Word("time", FormatRfc3339(edge.time));
+  event.Word("datacontenttype", "application/json");
+  WriteData(edge, event.Value("data"));
+  event.Finish();
+  return out;
 }
 
 }  // namespace heartbeatd
