@@ -12,10 +12,11 @@
 #include "daemon/log.h"
 #include "rules/yaml.h"
 
-// Read by jemalloc. What is freed shall be the system's again at once, not after ten seconds: the
-// memory budget is for what is in use (docs/architecture.md, "Memory").
+// Read by jemalloc. What is freed shall be the system's again soon, since the memory budget is for
+// what is in use (docs/architecture.md, "Memory"). But not before the next large transaction, a
+// second or so later, asks for it again: to give pages back and forth was a tenth of the CPU.
 extern "C" const char* malloc_conf;
-const char* malloc_conf = "dirty_decay_ms:500,muzzy_decay_ms:0";
+const char* malloc_conf = "dirty_decay_ms:4000,muzzy_decay_ms:0";
 
 namespace heartbeatd {
 namespace {
