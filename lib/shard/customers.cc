@@ -274,6 +274,13 @@ Result<Customer*> CustomerTable::NextDue(EventTime up_to, size_t mended_max, Eve
     if (!first) return std::unexpected(std::move(first.error()));
     if (!*first) return nullptr;
     const Timer& entry = **first;
+    if (due_fetched_ == 0) {
+      next_due_.clear();
+      timers_.Next(kDueFetched, &next_due_);
+      Prefetch(next_due_);
+      due_fetched_ = next_due_.size();
+    }
+    --due_fetched_;
     Result<Customer*> found = Lookup(entry.customer);
     if (!found) return found;
     Customer* customer = *found;

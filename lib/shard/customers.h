@@ -143,6 +143,7 @@ class CustomerTable {
 
   static constexpr size_t kSaveBytesMax = 256u << 10;
   static constexpr size_t kSlots = 32;
+  static constexpr size_t kDueFetched = 8;  // deadlines whose customers are fetched at once
   // A slot that has held a larger state (encoded) gives its memory back.
   static constexpr size_t kSlotBytesKept = 4096;
 
@@ -203,6 +204,8 @@ class CustomerTable {
   size_t cache_bytes_max_;
   size_t save_bytes_max_;
   TimerIndex timers_;
+  size_t due_fetched_ = 0;                  // so many of the next deadlines' customers are
+  std::vector<std::string_view> next_due_;  // scratch
   Map customers_;
   // All of them, as a clock: Trim() passes from the front to the back.
   std::deque<Customer*> ring_;
