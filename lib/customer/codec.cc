@@ -18,12 +18,6 @@ namespace {
 using wire::Reader;
 using wire::Writer;
 
-// What the next field must be for a `case` of it; any other is skipped, as protobuf does.
-constexpr uint32_t Varint(uint32_t number) { return wire::Key(number, wire::Type::kVarint); }
-constexpr uint32_t Fixed64(uint32_t number) { return wire::Key(number, wire::Type::kFixed64); }
-// Messages, bytes and lists.
-constexpr uint32_t Bytes(uint32_t number) { return wire::Key(number, wire::Type::kBytes); }
-
 // Of numbers that any bytes may lead to.
 int64_t Plus(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
@@ -139,56 +133,22 @@ struct MeasureFields {
 
 MeasureFields ReadFields(Reader from) {
   MeasureFields to;
-  while (from.Next()) {
-    switch (from.key()) {
-      case Fixed64(1):
-        to.key = from.Fixed64();
-        break;
-      case Varint(2):
-        to.first = from.Uint();
-        break;
-      case Varint(3):
-        to.last = from.Uint();
-        break;
-      case Varint(4):
-        to.count = from.Uint();
-        break;
-      case Varint(5):
-        to.sum_micros = from.Sint();
-        break;
-      case Varint(6):
-        to.days = from.Uint32();
-        break;
-      case Varint(7):
-        to.last_day = from.Sint();
-        break;
-      case Fixed64(8):
-        to.x = from.Double();
-        break;
-      case Fixed64(9):
-        to.s = from.Double();
-        break;
-      case Bytes(10):
-        to.indexes = wire::Varints(from.Bytes());
-        break;
-      case Bytes(11):
-        to.counts = wire::Varints(from.Bytes());
-        break;
-      case Bytes(12):
-        to.sums = wire::Varints(from.Bytes());
-        break;
-      case Bytes(13):
-        to.sizes = wire::Varints(from.Bytes());
-        break;
-      case Bytes(14):
-        to.hashes = wire::Fixeds<uint32_t>(from.Bytes());
-        break;
-      case Bytes(15):
-        to.sums_in_hundredths = wire::Varints(from.Bytes());
-        break;
-      default:
-        break;  // of a newer version
-    }
+  while (from.More()) {
+    from.Fixed64(1, &to.key);
+    from.Uint(2, &to.first);
+    from.Uint(3, &to.last);
+    from.Uint(4, &to.count);
+    from.Sint(5, &to.sum_micros);
+    from.Uint(6, &to.days);
+    from.Sint(7, &to.last_day);
+    from.Fixed64(8, &to.x);
+    from.Fixed64(9, &to.s);
+    from.Bytes(10, &to.indexes);
+    from.Bytes(11, &to.counts);
+    from.Bytes(12, &to.sums);
+    from.Bytes(13, &to.sizes);
+    from.Bytes(14, &to.hashes);
+    from.Bytes(15, &to.sums_in_hundredths);
   }
   return to;
 }
@@ -283,42 +243,24 @@ void WriteTerm(const Term& from, Writer& to) {
 
 bool ReadTerm(Reader from, Term* to) {
   uint32_t type = 0;
+  int64_t starts_ms = 0;
   std::optional<int64_t> ends_after_ms;
   int64_t changed_after_ms = 0;
-  while (from.Next()) {
-    switch (from.key()) {
-      case Varint(1):
-        type = from.Uint32();
-        break;
-      case Varint(2):
-        to->product = from.Bool();
-        break;
-      case Bytes(3):
-        to->plan = from.Bytes();
-        break;
-      case Varint(4):
-        to->starts_at = Time(from.Sint());
-        break;
-      case Varint(5):
-        ends_after_ms = from.Sint();
-        break;
-      case Varint(6):
-        changed_after_ms = from.Sint();
-        break;
-      case Varint(7):
-        to->cancelled = from.Bool();
-        break;
-      case Varint(8):
-        to->renewed = from.Bool();
-        break;
-      default:
-        break;  // of a newer version
-    }
+  while (from.More()) {
+    from.Uint(1, &type);
+    from.Bool(2, &to->product);
+    from.Bytes(3, &to->plan);
+    from.Sint(4, &starts_ms);
+    from.Sint(5, &ends_after_ms);
+    from.Sint(6, &changed_after_ms);
+    from.Bool(7, &to->cancelled);
+    from.Bool(8, &to->renewed);
   }
   if (type >= kTermTypeCount) return false;
   to->type = static_cast<TermType>(type);
-  if (ends_after_ms) to->ends_at = Time(Plus(to->starts_at.ms(), *ends_after_ms));
-  to->changed_at = Time(Plus(to->starts_at.ms(), changed_after_ms));
+  to->starts_at = Time(starts_ms);
+  if (ends_after_ms) to->ends_at = Time(Plus(starts_ms, *ends_after_ms));
+  to->changed_at = Time(Plus(starts_ms, changed_after_ms));
   return true;
 }
 
@@ -366,61 +308,36 @@ bool ReadTimes(uint32_t mask, List list, Times* to) {
 
 bool ReadStanding(Reader from, Standing* to) {
   uint32_t stage = 0, previous = 0, holds = 0, ceased = 0, types = 0, types_changed = 0, tier = 0;
+  int64_t since_ms = 0;
+  std::optional<int64_t> inspired_ms, due_ms;
   wire::Varints ceased_ms, types_since_ms;
-  while (from.Next()) {
-    switch (from.key()) {
-      case Varint(1):
-        stage = from.Uint32();
-        break;
-      case Varint(2):
-        previous = from.Uint32();
-        break;
-      case Varint(3):
-        to->since = Time(from.Sint());
-        break;
-      case Varint(4):
-        holds = from.Uint32();
-        break;
-      case Varint(5):
-        ceased = from.Uint32();
-        break;
-      case Bytes(6):
-        ceased_ms = wire::Varints(from.Bytes());
-        break;
-      case Varint(7):
-        to->acquired = from.Bool();
-        break;
-      case Varint(8):
-        to->inspired = Time(from.Sint());
-        break;
-      case Varint(9):
-        types = from.Uint32();
-        break;
-      case Varint(10):
-        types_changed = from.Uint32();
-        break;
-      case Bytes(11):
-        types_since_ms = wire::Varints(from.Bytes());
-        break;
-      case Varint(12):
-        tier = from.Uint32();
-        break;
-      case Varint(13):
-        to->due = EventTime(from.Sint());
-        break;
-      default:
-        break;  // of a newer version
-    }
+  while (from.More()) {
+    from.Uint(1, &stage);
+    from.Uint(2, &previous);
+    from.Sint(3, &since_ms);
+    from.Uint(4, &holds);
+    from.Uint(5, &ceased);
+    from.Bytes(6, &ceased_ms);
+    from.Bool(7, &to->acquired);
+    from.Sint(8, &inspired_ms);
+    from.Uint(9, &types);
+    from.Uint(10, &types_changed);
+    from.Bytes(11, &types_since_ms);
+    from.Uint(12, &tier);
+    from.Sint(13, &due_ms);
   }
   if (stage >= kStageCount || previous >= kStageCount || holds >> kStageCount != 0 ||
       types >> kActiveTypeCount != 0 || tier >= kValueTierCount)
     return false;
   to->stage = static_cast<Stage>(stage);
   to->previous = static_cast<Stage>(previous);
+  to->since = Time(since_ms);
   to->holds = holds;
+  if (inspired_ms) to->inspired = Time(*inspired_ms);
   to->types = types;
   to->types_changed = types_changed;
   to->tier = static_cast<ValueTier>(tier);
+  if (due_ms) to->due = EventTime(*due_ms);
   return ReadTimes(ceased, ceased_ms, &to->ceased) &&
          ReadTimes(types_changed, types_since_ms, &to->types_since);
 }
@@ -443,37 +360,20 @@ bool ReadLifecycle(Reader from, EventTime last_seen, LifecycleState* to) {
   int32_t since_day_v1 = 0;
   std::optional<int64_t> since_after_ms;
   int64_t since_days_after = 0;
+  Reader part({});
   bool ok = true;
-  while (from.Next()) {
-    switch (from.key()) {
-      case Varint(1):
-        activity = from.Uint32();
-        break;
-      case Varint(2):
-        previous = from.Uint32();
-        break;
-      case Varint(3):
-        since_ms_v1 = from.Int();
-        break;
-      case Varint(4):
-        since_day_v1 = from.Sint32();
-        break;
-      case Bytes(5):
-        ok = ReadTerm(from.Message(), &to->terms.emplace_back()) && ok;
-        break;
-      case Bytes(6):
-        to->standing = {};
-        ok = ReadStanding(from.Message(), &to->standing) && ok;
-        break;
-      case Varint(7):
-        since_after_ms = from.Sint();
-        break;
-      case Varint(8):
-        since_days_after = from.Sint();
-        break;
-      default:
-        break;  // of a newer version
+  while (from.More()) {
+    from.Uint(1, &activity);
+    from.Uint(2, &previous);
+    from.Uint(3, &since_ms_v1);
+    from.Sint(4, &since_day_v1);
+    while (from.Bytes(5, &part)) ok = ReadTerm(part, &to->terms.emplace_back()) && ok;
+    if (from.Bytes(6, &part)) {
+      to->standing = {};
+      ok = ReadStanding(part, &to->standing) && ok;
     }
+    from.Sint(7, &since_after_ms);
+    from.Sint(8, &since_days_after);
   }
   if (activity >= kActivityCount || previous >= kActivityCount) return false;
   to->activity = static_cast<Activity>(activity);
@@ -502,40 +402,23 @@ void WriteEpisode(const Episode& from, Writer& to) {
 
 bool ReadEpisode(Reader from, Episode* to) {
   uint32_t phase = 0;
-  while (from.Next()) {
-    switch (from.key()) {
-      case Bytes(1):
-        to->key = from.Bytes();
-        break;
-      case Varint(2):
-        phase = from.Uint32();
-        break;
-      case Varint(3):
-        to->starts_at = Time(from.Sint());
-        break;
-      case Fixed64(4):
-        to->value = from.Double();
-        break;
-      case Varint(5):
-        to->muted = from.Bool();
-        break;
-      case Varint(6):
-        to->instant = from.Bool();
-        break;
-      case Varint(7):
-        to->clear_since = Time(from.Sint());
-        break;
-      case Varint(8):
-        to->last_fired = Time(from.Sint());
-        break;
-      case Bytes(9):
-        to->evidence = from.Bytes();
-        break;
-      default:
-        break;  // of a newer version
-    }
+  int64_t starts_ms = 0;
+  std::optional<int64_t> clear_since_ms, last_fired_ms;
+  while (from.More()) {
+    from.Bytes(1, &to->key);
+    from.Uint(2, &phase);
+    from.Sint(3, &starts_ms);
+    from.Fixed64(4, &to->value);
+    from.Bool(5, &to->muted);
+    from.Bool(6, &to->instant);
+    from.Sint(7, &clear_since_ms);
+    from.Sint(8, &last_fired_ms);
+    from.Bytes(9, &to->evidence);
   }
   to->phase = static_cast<Episode::Phase>(phase);
+  to->starts_at = Time(starts_ms);
+  if (clear_since_ms) to->clear_since = Time(*clear_since_ms);
+  if (last_fired_ms) to->last_fired = Time(*last_fired_ms);
   return phase <= static_cast<uint32_t>(Episode::Phase::kWaiting);
 }
 
@@ -560,36 +443,25 @@ void WriteRule(uint64_t key, EventTime last_seen, const RuleState& from, Writer&
 
 // Of a measure or a rule; it comes first.
 uint64_t KeyOf(Reader from) {
-  while (from.Next()) {
-    if (from.key() == Fixed64(1)) return from.Fixed64();
+  uint64_t key = 0;
+  while (from.More() && !from.Fixed64(1, &key)) {
   }
-  return 0;
+  return key;
 }
 
 // Into an empty one.
 bool ReadRule(Reader from, EventTime last_seen, RuleState* to) {
+  uint64_t key = 0;
   DueFields due;
+  Reader episode({});
   bool ok = true;
-  while (from.Next()) {
-    switch (from.key()) {
-      case Varint(2):
-        due.v1_ms = from.Sint();
-        break;
-      case Varint(3):
-        due.has_v1 = from.Bool();
-        break;
-      case Bytes(4):
-        to->memory = from.Bytes();
-        break;
-      case Bytes(5):
-        ok = ReadEpisode(from.Message(), &to->episodes.emplace_back()) && ok;
-        break;
-      case Varint(6):
-        due.after_ms = from.Sint();
-        break;
-      default:
-        break;  // of a newer version
-    }
+  while (from.More()) {
+    from.Fixed64(1, &key);
+    from.Sint(2, &due.v1_ms);
+    from.Bool(3, &due.has_v1);
+    from.Bytes(4, &to->memory);
+    while (from.Bytes(5, &episode)) ok = ReadEpisode(episode, &to->episodes.emplace_back()) && ok;
+    from.Sint(6, &due.after_ms);
   }
   to->due = due.Get(last_seen);
   return ok;
@@ -659,8 +531,8 @@ void Clear(RuleState* rule) {
 
 // The same.
 void Clear(CustomerState* state) {
-  state->first_seen = EventTime::Never();
-  state->last_seen = EventTime::Min();
+  state->first_seen = EventTime(0);
+  state->last_seen = EventTime(0);
   state->lifecycle = {};
   state->lifecycle_due = EventTime::Never();
   for (MeasureState& measure : state->measures) {
@@ -675,69 +547,49 @@ void Clear(CustomerState* state) {
 
 // Of a part that comes twice, which no codec writes, the last counts.
 bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
-  state->first_seen = EventTime(0);
-  state->last_seen = EventTime(0);
+  int64_t first_ms = 0;
+  int64_t last_ms = 0;
   wire::Fixeds<uint64_t> ids;
-  wire::Varints times;
-  int64_t ms = 0;  // of the id before
+  wire::Varints times_v1, times;
   DueFields due;
+  Reader part({});
   bool ok = true;
-  while (from.Next()) {
-    switch (from.key()) {
-      case Varint(1):
-        state->first_seen = Time(from.Int());
-        break;
-      case Varint(2):
-        state->last_seen = Time(from.Int());
-        break;
-      case Bytes(3):
-        state->lifecycle = {};
-        ok = ReadLifecycle(from.Message(), state->last_seen, &state->lifecycle) && ok;
-        break;
-      case Bytes(4): {
-        MeasureFields fields = ReadFields(from.Message());
-        if (MeasureState* part = PartOf(rules.measures, fields.key, &state->measures))
-          ok = ReadMeasureV1(&fields, part) && ok;
-        break;
-      }
-      case Bytes(5):
-        if (RuleState* part = PartOf(rules.rules, KeyOf(from.Message()), &state->rules)) {
-          if (!part->empty()) Clear(part);
-          ok = ReadRule(from.Message(), state->last_seen, part) && ok;
-        }
-        break;
-      case Bytes(6):
-        ids = wire::Fixeds<uint64_t>(from.Bytes());
-        break;
-      case Bytes(7):
-        times = wire::Varints(from.Bytes());
-        ms = 0;
-        break;
-      case Varint(8):
-        due.v1_ms = from.Sint();
-        break;
-      case Varint(9):
-        due.has_v1 = from.Bool();
-        break;
-      case Bytes(10): {
-        MeasureFields fields = ReadFields(from.Message());
-        if (MeasureState* part = PartOf(rules.measures, fields.key, &state->measures))
-          ok = ReadMeasure(&fields, *state, part) && ok;
-        break;
-      }
-      case Bytes(11):
-        times = wire::Varints(from.Bytes());
-        ms = state->last_seen.ms();
-        break;
-      case Varint(12):
-        due.after_ms = from.Sint();
-        break;
-      default:
-        break;  // of a newer version
+  while (from.More()) {
+    // The rest counts from them.
+    if (from.Uint(1, &first_ms)) state->first_seen = Time(first_ms);
+    if (from.Uint(2, &last_ms)) state->last_seen = Time(last_ms);
+    if (from.Bytes(3, &part)) {
+      state->lifecycle = {};
+      ok = ReadLifecycle(part, state->last_seen, &state->lifecycle) && ok;
     }
+    while (from.Bytes(4, &part)) {
+      MeasureFields fields = ReadFields(part);
+      if (MeasureState* measure = PartOf(rules.measures, fields.key, &state->measures))
+        ok = ReadMeasureV1(&fields, measure) && ok;
+    }
+    while (from.Bytes(5, &part)) {
+      RuleState* rule = PartOf(rules.rules, KeyOf(part), &state->rules);
+      if (rule == nullptr) continue;
+      if (!rule->empty()) Clear(rule);
+      ok = ReadRule(part, state->last_seen, rule) && ok;
+    }
+    from.Bytes(6, &ids);
+    from.Bytes(7, &times_v1);
+    from.Sint(8, &due.v1_ms);
+    from.Bool(9, &due.has_v1);
+    while (from.Bytes(10, &part)) {
+      MeasureFields fields = ReadFields(part);
+      if (MeasureState* measure = PartOf(rules.measures, fields.key, &state->measures))
+        ok = ReadMeasure(&fields, *state, measure) && ok;
+    }
+    from.Bytes(11, &times);
+    from.Sint(12, &due.after_ms);
   }
   if (!ok) return false;
   state->lifecycle_due = due.Get(state->last_seen);
+  const bool v1 = times.empty();
+  int64_t ms = v1 ? 0 : last_ms;  // of the id before
+  if (v1) times = times_v1;
   state->recent.entries().reserve(ids.size());
   while (!ids.empty()) {
     ms = Plus(ms, times.NextSint());
@@ -784,32 +636,20 @@ Status CustomerCodec::Decode(std::string_view bytes, CustomerState* state) const
 }
 
 Result<EventTime> CustomerCodec::DueOf(std::string_view bytes) {
-  EventTime last_seen(0);
+  int64_t last_ms = 0;
   DueFields due;
   try {
     Reader from(bytes);
-    while (from.Next()) {
-      switch (from.key()) {
-        case Varint(2):
-          last_seen = EventTime(from.Int());
-          break;
-        case Varint(8):
-          due.v1_ms = from.Sint();
-          break;
-        case Varint(9):
-          due.has_v1 = from.Bool();
-          break;
-        case Varint(12):
-          due.after_ms = from.Sint();
-          break;
-        default:
-          break;  // of a newer version
-      }
+    while (from.More()) {
+      from.Uint(2, &last_ms);
+      from.Sint(8, &due.v1_ms);
+      from.Bool(9, &due.has_v1);
+      from.Sint(12, &due.after_ms);
     }
   } catch (const wire::Malformed&) {
     return NotReadable();
   }
-  return due.Get(last_seen);
+  return due.Get(EventTime(last_ms));
 }
 
 std::string ChangelogKeyOf(std::string_view customer) { return "c" + std::string(customer); }
