@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,8 +41,8 @@ struct AlertEdge {
   EventTime time;  // when this edge was due; a resolved alert's `ends_at`
   int n = 0;       // counts edges that are equal in all of the above within one evaluation
   Reason reason = Reason::kNone;
-  const nlohmann::ordered_json* evidence = nullptr;  // the detector's own fields: an object
-  Duration late_by{0};                               // how long after `time` it was noticed
+  std::string_view evidence = "{}";  // the detector's own fields: the text of a JSON object
+  Duration late_by{0};               // how long after `time` it was noticed
   Activity activity = Activity::kNone;
   const Standing* standing = nullptr;  // what of it is tracked is told
   EventTime first_seen;

@@ -168,7 +168,9 @@ bool ReadBuckets(MeasureFields* from, std::vector<Bucket>* buckets) {
     const int32_t step = from->indexes.NextSint32();
     if (!buckets->empty() && step <= 0) return false;
     index = BucketIndex(index + step);
-    buckets->emplace_back(Bucket{.index = static_cast<int32_t>(index), .count = 1});
+    Bucket& bucket = buckets->emplace_back();
+    bucket.index = static_cast<int32_t>(index);
+    bucket.count = 1;
   }
   // A list that is too short is malformed; see also the end.
   if (!from->counts.empty()) {

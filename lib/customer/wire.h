@@ -187,7 +187,7 @@ class Writer {
       return at + 1;
     }
     if (value < uint64_t{1} << 56) {
-      const int more = (std::bit_width(value) - 1) / 7;  // bytes behind the first
+      const int more = (static_cast<int>(std::bit_width(value)) - 1) / 7;  // bytes behind the first
       const uint64_t bytes = SplitSevens(value) | (kMoreBits >> 8 * (8 - more));
       std::memcpy(at, &bytes, sizeof bytes);
       return at + more + 1;

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/duration.h"
+#include "base/json_text.h"
 #include "detect/bg_nbd.h"
 #include "detect/detector.h"
 #include "detect/evidence.h"
@@ -73,28 +73,29 @@ struct Alive {
     }
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {
+  void Explain(const Subject& s, const Verdict& verdict, JsonText* to) const {
     const MeasureState& state = s.measures[measure];
     const EventTime at = std::min(std::max(verdict.since, state.last), std::max(s.now, state.last));
     const PurchaseHistory history = HistoryAt(state, at);
-    nlohmann::ordered_json observed{{"measure", s.measure_defs[measure].name},
-                                    {"repeats", state.cadence.days - 1},
-                                    {"first_event", FormatRfc3339(state.first)},
-                                    {"last_event", FormatRfc3339(state.last)}};
-    nlohmann::ordered_json out;
-    out["observed"] = std::move(observed);
-    out["p_alive"] = Rounded(model.Alive(history));
-    out["threshold"] = {{"below", below}};
+    to->BeginObject("observed");
+    to->Text("measure", s.measure_defs[measure].name);
+    to->Integer("repeats", int64_t{state.cadence.days} - 1);
+    to->Word("first_event", FormatRfc3339(state.first));
+    to->Word("last_event", FormatRfc3339(state.last));
+    to->EndObject();
+    to->Number("p_alive", Rounded(model.Alive(history)));
+    to->BeginObject("threshold");
+    to->Number("below", below);
+    to->EndObject();
     const double expected = model.ExpectedPurchases(history, Ms(horizon) / Ms(unit));
-    out["horizon"] = FormatDuration(horizon);
-    out["expected_purchases"] = Rounded(expected);
+    to->Word("horizon", FormatDuration(horizon));
+    to->Number("expected_purchases", Rounded(expected));
     if (money) {
       const double value = money->MeanValue(static_cast<double>(state.cadence.days),
                                             std::max(0.0, Units(state.sum_micros)));
-      out["expected_value"] = Rounded(value);
-      out["clv"] = Rounded(value * (discount > 0 ? Discounted(history) : expected));
+      to->Number("expected_value", Rounded(value));
+      to->Number("clv", Rounded(value * (discount > 0 ? Discounted(history) : expected)));
     }
-    return out;
   }
 };
 
@@ -180,7 +181,9 @@ Detector MakeAlive(MapReader& fields, const DetectorContext& context) {
   detector.evaluate = [alive](const Subject& s, std::vector<Verdict>* v) {
     return alive.Evaluate(s, v);
   };
-  detector.explain = [alive](const Subject& s, const Verdict& v) { return alive.Explain(s, v); };
+  detector.explain = [alive](const Subject& s, const Verdict& v, JsonText* to) {
+    alive.Explain(s, v, to);
+  };
   return detector;
 }
 

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "base/duration.h"
+#include "base/json_text.h"
 #include "detect/detector.h"
 #include "detect/evidence.h"
 #include "detect/exact_test.h"
@@ -300,7 +300,7 @@ struct Comparison {
     return next;
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {
+  void Explain(const Subject& s, const Verdict& verdict, JsonText* to) const {
     const MeasureDef& def = s.measure_defs[measure];
     const MeasureState& state = s.measures[measure];
     Picture picture;
@@ -310,36 +310,42 @@ struct Comparison {
     const WindowTotals before =
         TotalsOf(def, s.calendar, state, window_begin - periods * width, window_begin);
     const bool sums = def.sum != MeasureDef::Sum::kNone;
+    const bool other = value == Value::kDistinct || value == Value::kDays;
+    const std::string_view name = NameOf(value);
     const double n = periods;
-    using Json = nlohmann::ordered_json;
-    Json observed{{"measure", def.name}, {"window", FormatDuration(window)}, {"count", now.count}};
-    Json baseline{{"window", FormatDuration(window * periods)},
-                  {"periods", periods},
-                  {"count", before.count}};
-    Json per_period{{"count", Rounded(static_cast<double>(before.count) / n)}};
-    if (sums) {
-      observed["sum"] = Units(now.sum_micros);
-      baseline["sum"] = Units(before.sum_micros);
-      per_period["sum"] = Rounded(Units(before.sum_micros) / n);
-    }
-    if (value == Value::kDistinct || value == Value::kDays) {
-      const std::string name(NameOf(value));
-      observed[name] = static_cast<int64_t>(picture.window);
-      baseline[name] = static_cast<int64_t>(Pick(value, before));
-      per_period[name] = Rounded(Level(picture));
-    }
-    baseline["per_period"] = std::move(per_period);
-    Json threshold = Json::object();
-    if (fire.ratio) threshold["ratio"] = *fire.ratio;
-    if (fire.p_value) threshold["p_value"] = *fire.p_value;
     const double level = Level(picture);
-    Json out;
-    out["observed"] = std::move(observed);
-    out["baseline"] = std::move(baseline);
-    out["ratio"] = level > 0 ? Json(Rounded(picture.window / level)) : Json();
-    out["threshold"] = std::move(threshold);
-    if (value == Value::kCount) out["p_value"] = Rounded(PValue(picture));
-    return out;
+
+    to->BeginObject("observed");
+    to->Text("measure", def.name);
+    to->Word("window", FormatDuration(window));
+    to->Integer("count", now.count);
+    if (sums) to->Number("sum", Units(now.sum_micros));
+    if (other) to->Integer(name, static_cast<int64_t>(picture.window));
+    to->EndObject();
+
+    to->BeginObject("baseline");
+    to->Word("window", FormatDuration(window * periods));
+    to->Integer("periods", periods);
+    to->Integer("count", before.count);
+    if (sums) to->Number("sum", Units(before.sum_micros));
+    if (other) to->Integer(name, static_cast<int64_t>(Pick(value, before)));
+    to->BeginObject("per_period");
+    to->Number("count", Rounded(static_cast<double>(before.count) / n));
+    if (sums) to->Number("sum", Rounded(Units(before.sum_micros) / n));
+    if (other) to->Number(name, Rounded(level));
+    to->EndObject();
+    to->EndObject();
+
+    if (level > 0) {
+      to->Number("ratio", Rounded(picture.window / level));
+    } else {
+      to->Null("ratio");
+    }
+    to->BeginObject("threshold");
+    if (fire.ratio) to->Number("ratio", *fire.ratio);
+    if (fire.p_value) to->Number("p_value", *fire.p_value);
+    to->EndObject();
+    if (value == Value::kCount) to->Number("p_value", Rounded(PValue(picture)));
   }
 };
 
@@ -431,8 +437,8 @@ Detector MakeComparison(MapReader& fields, const DetectorContext& context, Direc
   detector.evaluate = [comparison](const Subject& s, std::vector<Verdict>* v) {
     return comparison.Evaluate(s, v);
   };
-  detector.explain = [comparison](const Subject& s, const Verdict& v) {
-    return comparison.Explain(s, v);
+  detector.explain = [comparison](const Subject& s, const Verdict& v, JsonText* to) {
+    comparison.Explain(s, v, to);
   };
   return detector;
 }

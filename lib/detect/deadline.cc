@@ -5,12 +5,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/duration.h"
+#include "base/json_text.h"
 #include "detect/detector.h"
 #include "detect/fields.h"
 #include "detect/memory.h"
@@ -229,19 +229,20 @@ struct Deadline {
     return due;
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {
+  void Explain(const Subject& s, const Verdict& verdict, JsonText* to) const {
     const Key key(verdict.key);
-    nlohmann::ordered_json observed{{"of", of_names}};
-    if (!key.name.empty()) observed["name"] = key.name;
-    observed["ends_at"] = FormatRfc3339(key.ends_at);
+    to->BeginObject("observed");
+    to->Text("of", of_names);
+    if (!key.name.empty()) to->Text("name", key.name);
+    to->Word("ends_at", FormatRfc3339(key.ends_at));
     for (const Date& date : DatesOf(s)) {
       const bool moved = date.ends_at != key.ends_at && date.ends_at != EventTime::Never();
-      if (date.name == key.name && moved) observed["now_ends_at"] = FormatRfc3339(date.ends_at);
+      if (date.name == key.name && moved) to->Word("now_ends_at", FormatRfc3339(date.ends_at));
     }
-    nlohmann::ordered_json out;
-    out["observed"] = std::move(observed);
-    out["threshold"] = {{"before", key.before}};
-    return out;
+    to->EndObject();
+    to->BeginObject("threshold");
+    to->Text("before", key.before);
+    to->EndObject();
   }
 };
 
@@ -314,8 +315,8 @@ Detector MakeDeadline(MapReader& fields, const DetectorContext& context) {
   detector.evaluate = [deadline](const Subject& s, std::vector<Verdict>* v) {
     return deadline.Evaluate(s, v);
   };
-  detector.explain = [deadline](const Subject& s, const Verdict& v) {
-    return deadline.Explain(s, v);
+  detector.explain = [deadline](const Subject& s, const Verdict& v, JsonText* to) {
+    deadline.Explain(s, v, to);
   };
   return detector;
 }

@@ -8,7 +8,6 @@
 
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "base/calendar.h"
+#include "base/json_text.h"
 #include "base/node.h"
 #include "base/time.h"
 #include "detect/reason.h"
@@ -74,9 +74,10 @@ struct Detector {
   // `now` at which a verdict can change without an event; Never() if none can. One that remembers
   // events may be shown the same one twice: the second time must change nothing.
   std::function<EventTime(const Subject&, std::vector<Verdict>*)> evaluate;
-  // The alert's documented fields for this verdict (observed, baseline, ...), from the same subject
-  // for which `evaluate` gave it. Called only when an alert or a pending episode needs them.
-  std::function<nlohmann::ordered_json(const Subject&, const Verdict&)> explain;
+  // Writes the alert's documented fields for this verdict (observed, baseline, ...) as members,
+  // from the same subject for which `evaluate` gave it. Called only when an alert or a pending
+  // episode needs them.
+  std::function<void(const Subject&, const Verdict&, JsonText*)> explain;
 
   // When to evaluate, besides at its own due times: events that touch one of these measures, any
   // event of these types, a change of the life cycle.

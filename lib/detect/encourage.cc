@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/duration.h"
+#include "base/json_text.h"
 #include "detect/detector.h"
 #include "detect/evidence.h"
 #include "detect/window.h"
@@ -29,11 +29,11 @@ struct Habit {
     return window.CanReach(s, at_least) && window.Now(s) >= at_least;
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, EventTime at) const {
-    return {{"measure", s.measure_defs[window.measure].name},
-            {"within", FormatDuration(window.length)},
-            {std::string(NameOf(window.value)), Plain(Pick(window.value, window.Totals(s, at)))},
-            {"at_least", Plain(at_least)}};
+  void Explain(const Subject& s, EventTime at, JsonText* to) const {
+    to->Text("measure", s.measure_defs[window.measure].name);
+    to->Word("within", FormatDuration(window.length));
+    to->Plain(NameOf(window.value), Pick(window.value, window.Totals(s, at)));
+    to->Plain("at_least", at_least);
   }
 };
 
@@ -93,25 +93,30 @@ struct Encourage {
     return next;
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {
+  void Explain(const Subject& s, const Verdict& verdict, JsonText* to) const {
     const EventTime at = std::min(verdict.since, s.now);
-    using Json = nlohmann::ordered_json;
-    Json missing = Json::array();
-    Json adopted = Json::array();
+    std::vector<const Habit*> adopted;
+    to->BeginObject("observed");
+    to->BeginObject("engaged");
+    engaged.Explain(s, at, to);
+    to->EndObject();
+    to->EndObject();
+    to->BeginArray("missing");
     for (const Habit& habit : behaviours) {
       if (Pick(habit.window.value, habit.window.Totals(s, at)) >= habit.at_least) {
-        adopted.push_back(habit.name);
+        adopted.push_back(&habit);
         continue;
       }
-      Json one{{"name", habit.name}, {"weight", Plain(habit.weight)}};
-      one.update(habit.Explain(s, at));
-      missing.push_back(std::move(one));
+      to->BeginObject();
+      to->Text("name", habit.name);
+      to->Plain("weight", habit.weight);
+      habit.Explain(s, at, to);
+      to->EndObject();
     }
-    Json out;
-    out["observed"] = {{"engaged", engaged.Explain(s, at)}};
-    out["missing"] = std::move(missing);
-    out["adopted"] = std::move(adopted);
-    return out;
+    to->EndArray();
+    to->BeginArray("adopted");
+    for (const Habit* habit : adopted) to->Text(habit->name);
+    to->EndArray();
   }
 };
 
@@ -185,8 +190,8 @@ Detector MakeEncourage(MapReader& fields, const DetectorContext& context) {
   detector.evaluate = [encourage](const Subject& s, std::vector<Verdict>* v) {
     return encourage.Evaluate(s, v);
   };
-  detector.explain = [encourage](const Subject& s, const Verdict& v) {
-    return encourage.Explain(s, v);
+  detector.explain = [encourage](const Subject& s, const Verdict& v, JsonText* to) {
+    encourage.Explain(s, v, to);
   };
   return detector;
 }

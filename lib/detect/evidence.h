@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 
 namespace heartbeatd {
 
@@ -12,8 +11,5 @@ double Rounded(double value);
 
 // Micro-units as units, for JSON.
 double Units(int64_t micros);
-
-// As people write it: 5, not 5.0.
-nlohmann::ordered_json Plain(double value);
 
 }  // namespace heartbeatd

@@ -8,13 +8,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/duration.h"
 #include "base/id.h"
+#include "base/json_text.h"
 #include "detect/detector.h"
 #include "detect/fields.h"
 #include "detect/memory.h"
@@ -230,17 +230,18 @@ struct FollowUp {
     return due;
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {
+  void Explain(const Subject& s, const Verdict& verdict, JsonText* to) const {
     Memory memory = Load(*s.memory);
     const Expectation* e = memory.Find(verdict.key);
-    nlohmann::ordered_json observed{{"after", after_names}};
-    if (e != nullptr && e->began) observed["after_at"] = FormatRfc3339(*e->began);
-    observed["expected"] = expect_names;
-    if (e != nullptr && e->met) observed["expected_at"] = FormatRfc3339(*e->met);
-    nlohmann::ordered_json out;
-    out["observed"] = std::move(observed);
-    out["threshold"] = {{"within", FormatDuration(within)}};
-    return out;
+    to->BeginObject("observed");
+    to->Text("after", after_names);
+    if (e != nullptr && e->began) to->Word("after_at", FormatRfc3339(*e->began));
+    to->Text("expected", expect_names);
+    if (e != nullptr && e->met) to->Word("expected_at", FormatRfc3339(*e->met));
+    to->EndObject();
+    to->BeginObject("threshold");
+    to->Word("within", FormatDuration(within));
+    to->EndObject();
   }
 };
 
@@ -287,8 +288,8 @@ Detector MakeFollowUp(MapReader& fields, const DetectorContext& context) {
   detector.evaluate = [follow_up](const Subject& s, std::vector<Verdict>* v) {
     return follow_up.Evaluate(s, v);
   };
-  detector.explain = [follow_up](const Subject& s, const Verdict& v) {
-    return follow_up.Explain(s, v);
+  detector.explain = [follow_up](const Subject& s, const Verdict& v, JsonText* to) {
+    follow_up.Explain(s, v, to);
   };
   return detector;
 }

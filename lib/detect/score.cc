@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/json_text.h"
 #include "detect/detector.h"
 #include "detect/evidence.h"
 #include "detect/memory.h"
@@ -116,24 +116,23 @@ struct Score {
     return EventTime::Never();
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict&) const {
+  void Explain(const Subject& s, const Verdict&, JsonText* to) const {
     const Answers answers = Load(*s.memory);
-    nlohmann::ordered_json observed{{"metric", metric}};
+    to->BeginObject("observed");
+    to->Text("metric", metric);
     if (!answers.empty()) {
-      observed["score"] = Plain(Units(answers[0].micros));
-      observed["answered_at"] = FormatRfc3339(answers[0].at);
+      to->Plain("score", Units(answers[0].micros));
+      to->Word("answered_at", FormatRfc3339(answers[0].at));
     }
     if (answers.size() > 1) {
-      observed["previous_score"] = Plain(Units(answers[1].micros));
-      observed["previous_at"] = FormatRfc3339(answers[1].at);
+      to->Plain("previous_score", Units(answers[1].micros));
+      to->Word("previous_at", FormatRfc3339(answers[1].at));
     }
-    nlohmann::ordered_json out;
-    out["observed"] = std::move(observed);
-    nlohmann::ordered_json threshold = nlohmann::ordered_json::object();
-    if (below) threshold["below"] = Plain(*below);
-    if (fall) threshold["fall"] = Plain(*fall);
-    out["threshold"] = std::move(threshold);
-    return out;
+    to->EndObject();
+    to->BeginObject("threshold");
+    if (below) to->Plain("below", *below);
+    if (fall) to->Plain("fall", *fall);
+    to->EndObject();
   }
 };
 
@@ -160,7 +159,9 @@ Detector MakeScore(MapReader& fields, const DetectorContext& context) {
   detector.evaluate = [score](const Subject& s, std::vector<Verdict>* v) {
     return score.Evaluate(s, v);
   };
-  detector.explain = [score](const Subject& s, const Verdict& v) { return score.Explain(s, v); };
+  detector.explain = [score](const Subject& s, const Verdict& v, JsonText* to) {
+    score.Explain(s, v, to);
+  };
   return detector;
 }
 

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/duration.h"
+#include "base/json_text.h"
 #include "detect/detector.h"
 #include "detect/evidence.h"
 #include "detect/fields.h"
@@ -44,25 +44,29 @@ struct Silence {
     return static_cast<double>((t - state.last).count()) / static_cast<double>(kMsPerDay);
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& subject,
-                                               const Verdict& verdict) const {
+  void Explain(const Subject& subject, const Verdict& verdict, JsonText* to) const {
     const MeasureState& state = subject.measures[measure];
     const double silent_days = std::max(0.0, DaysSince(state, verdict.since));
-    nlohmann::ordered_json out;
-    out["observed"] = {{"measure", subject.measure_defs[measure].name},
-                       {"last_event", FormatRfc3339(state.last)},
-                       {"silent_days", Rounded(silent_days)},
-                       {"activity_days", state.cadence.days}};
+    to->BeginObject("observed");
+    to->Text("measure", subject.measure_defs[measure].name);
+    to->Word("last_event", FormatRfc3339(state.last));
+    to->Number("silent_days", Rounded(silent_days));
+    to->Integer("activity_days", state.cadence.days);
+    to->EndObject();
     if (after) {
-      out["threshold"] = {{"after", FormatDuration(*after)}};
-      return out;
+      to->BeginObject("threshold");
+      to->Word("after", FormatDuration(*after));
+      to->EndObject();
+      return;
     }
     const double expected = ExpectedGapDays(state.cadence, population_gap_days);
-    out["expected_gap_days"] = Rounded(expected);
-    out["overdue_index"] = Rounded(silent_days / expected);
-    out["score"] = Rounded(LapseScore(state.cadence, population_gap_days, silent_days));
-    out["threshold"] = {{"false_alerts", false_alerts}, {"score", Rounded(threshold)}};
-    return out;
+    to->Number("expected_gap_days", Rounded(expected));
+    to->Number("overdue_index", Rounded(silent_days / expected));
+    to->Number("score", Rounded(LapseScore(state.cadence, population_gap_days, silent_days)));
+    to->BeginObject("threshold");
+    to->Number("false_alerts", false_alerts);
+    to->Number("score", Rounded(threshold));
+    to->EndObject();
   }
 };
 
@@ -116,8 +120,8 @@ Detector MakeSilence(MapReader& fields, const DetectorContext& context) {
   detector.evaluate = [silence](const Subject& s, std::vector<Verdict>* v) {
     return silence.Evaluate(s, v);
   };
-  detector.explain = [silence](const Subject& s, const Verdict& v) {
-    return silence.Explain(s, v);
+  detector.explain = [silence](const Subject& s, const Verdict& v, JsonText* to) {
+    silence.Explain(s, v, to);
   };
   return detector;
 }

@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/duration.h"
+#include "base/json_text.h"
 #include "detect/detector.h"
 #include "detect/evidence.h"
 #include "detect/window.h"
@@ -83,16 +83,17 @@ struct Threshold {
     return Begins(s, fire);
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Subject& s, const Verdict& verdict) const {
+  void Explain(const Subject& s, const Verdict& verdict, JsonText* to) const {
     const WindowTotals totals = window.Totals(s, std::min(verdict.since, s.now));
-    nlohmann::ordered_json observed{{"measure", s.measure_defs[window.measure].name},
-                                    {"window", FormatDuration(window.length)},
-                                    {"count", totals.count}};
-    observed[std::string(NameOf(window.value))] = Plain(Pick(window.value, totals));
-    nlohmann::ordered_json out;
-    out["observed"] = std::move(observed);
-    out["threshold"] = {{side == Side::kBelow ? "below" : "above", Plain(fire)}};
-    return out;
+    to->BeginObject("observed");
+    to->Text("measure", s.measure_defs[window.measure].name);
+    to->Word("window", FormatDuration(window.length));
+    to->Integer("count", totals.count);
+    if (window.value != Value::kCount) to->Plain(NameOf(window.value), Pick(window.value, totals));
+    to->EndObject();
+    to->BeginObject("threshold");
+    to->Plain(side == Side::kBelow ? "below" : "above", fire);
+    to->EndObject();
   }
 };
 
@@ -155,8 +156,8 @@ Detector MakeThreshold(MapReader& fields, const DetectorContext& context) {
   detector.evaluate = [threshold](const Subject& s, std::vector<Verdict>* v) {
     return threshold.Evaluate(s, v);
   };
-  detector.explain = [threshold](const Subject& s, const Verdict& v) {
-    return threshold.Explain(s, v);
+  detector.explain = [threshold](const Subject& s, const Verdict& v, JsonText* to) {
+    threshold.Explain(s, v, to);
   };
   return detector;
 }

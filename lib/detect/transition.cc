@@ -8,10 +8,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <vector>
 
+#include "base/json_text.h"
 #include "detect/detector.h"
 
 namespace heartbeatd {
@@ -131,12 +131,13 @@ struct Transition {
     return EventTime::Never();
   }
 
-  [[nodiscard]] nlohmann::ordered_json Explain(const Verdict& verdict) const {
-    const size_t first = verdict.key.find(':');
-    const size_t second = verdict.key.find(':', first + 1);
-    return {{"dimension", dimension},
-            {"from", verdict.key.substr(first + 1, second - first - 1)},
-            {"to", verdict.key.substr(second + 1)}};
+  void Explain(const Verdict& verdict, JsonText* out) const {
+    const std::string_view key = verdict.key;
+    const size_t first = key.find(':');
+    const size_t second = key.find(':', first + 1);
+    out->Word("dimension", dimension);
+    out->Word("from", key.substr(first + 1, second - first - 1));
+    out->Word("to", key.substr(second + 1));
   }
 };
 
@@ -205,8 +206,8 @@ Detector MakeTransition(MapReader& fields, const DetectorContext& context) {
   detector.evaluate = [transition](const Subject& s, std::vector<Verdict>* v) {
     return transition.Evaluate(s, v);
   };
-  detector.explain = [transition](const Subject&, const Verdict& v) {
-    return transition.Explain(v);
+  detector.explain = [transition](const Subject&, const Verdict& v, JsonText* to) {
+    transition.Explain(v, to);
   };
   return detector;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/fault.h"
+#include "base/json_text.h"
 
 namespace heartbeatd {
 namespace {
@@ -21,6 +22,11 @@ std::vector<Episode>::iterator SlotOf(std::vector<Episode>& episodes, std::strin
 bool WorthKeeping(const Policy& policy, const Episode& episode, EventTime now) {
   if (episode.phase != Phase::kClosed) return true;
   return episode.last_fired && (policy.once || *episode.last_fired + policy.cooldown > now);
+}
+
+// Of what a state remembers as evidence.
+bool IsObject(std::string_view text) {
+  return text.starts_with('{') && nlohmann::json::accept(text);
 }
 
 // Appends the rule to *order, behind those that inhibit it. There are no circles.
@@ -301,30 +307,32 @@ EventTime Evaluator::Judge(const Occasion& occasion, size_t rule, const Subject&
   const auto explain = [&](EventTime since) {
     Verdict as_of = verdict;
     as_of.since = since;
-    return definition.detector.explain(subject, as_of);
+    evidence_.clear();
+    JsonText to(&evidence_);
+    to.BeginObject();
+    definition.detector.explain(subject, as_of, &to);
+    to.EndObject();
   };
   if (decision.action == Decision::Action::kFire) {
     // Numbers as of the crossing: kept meanwhile if it had to hold.
-    nlohmann::ordered_json evidence;
-    if (!decision.crossed)
-      evidence = nlohmann::ordered_json::parse(std::exchange(episode.evidence, {}), nullptr, false);
-    if (!evidence.is_object()) evidence = explain(episode.starts_at);
-    Emit(occasion, rule, episode, AlertStatus::kFiring, decision.time, verdict.reason, evidence);
+    evidence_.clear();
+    if (!decision.crossed) evidence_ = std::exchange(episode.evidence, {});
+    if (!IsObject(evidence_)) explain(episode.starts_at);
+    Emit(occasion, rule, episode, AlertStatus::kFiring, decision.time, verdict.reason);
   } else if (decision.action == Decision::Action::kResolve) {
     episode.starts_at = opened_at;
-    Emit(occasion, rule, episode, AlertStatus::kResolved, decision.time, verdict.reason,
-         explain(occasion.now));
+    explain(occasion.now);
+    Emit(occasion, rule, episode, AlertStatus::kResolved, decision.time, verdict.reason);
   } else if (decision.crossed && episode.phase == Phase::kPending) {
-    episode.evidence = explain(episode.starts_at)
-                           .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    explain(episode.starts_at);
+    episode.evidence = evidence_;
   }
   if (!WorthKeeping(definition.policy, episode, occasion.now)) episodes.erase(at);
   return decision.next_due;
 }
 
 void Evaluator::Emit(const Occasion& occasion, size_t rule, const Episode& episode,
-                     AlertStatus status, EventTime time, Reason reason,
-                     const nlohmann::ordered_json& evidence) {
+                     AlertStatus status, EventTime time, Reason reason) {
   AlertEdge edge{.app = rules_.app,
                  .rule = rules_.rules[rule].info,
                  .status = status,
@@ -334,7 +342,7 @@ void Evaluator::Emit(const Occasion& occasion, size_t rule, const Episode& episo
                  .starts_at = episode.starts_at,
                  .time = time,
                  .reason = reason,
-                 .evidence = &evidence,
+                 .evidence = evidence_,
                  .late_by = std::max(Duration(0), occasion.noticed - time),
                  .activity = occasion.state->lifecycle.activity,
                  .standing = &occasion.state->lifecycle.standing,

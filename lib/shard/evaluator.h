@@ -4,7 +4,6 @@
 
 #include <bitset>
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -83,7 +82,7 @@ class Evaluator {
   EventTime Judge(const Occasion& occasion, size_t rule, const Subject& subject,
                   const Verdict& verdict);
   void Emit(const Occasion& occasion, size_t rule, const Episode& episode, AlertStatus status,
-            EventTime time, Reason reason, const nlohmann::ordered_json& evidence);
+            EventTime time, Reason reason);
   [[nodiscard]] Circumstances CircumstancesOf(const Occasion& occasion, size_t rule) const;
   [[nodiscard]] bool Fires(const CustomerState& state, size_t rule) const;
   void ForgetEnds();
@@ -109,6 +108,7 @@ class Evaluator {
   // Scratch, reused.
   std::vector<Verdict> verdicts_;
   std::vector<OpenEpisode> open_;
+  std::string evidence_;          // of the alert at hand
   std::vector<EventTime> ended_;  // of each inhibiting rule: when an episode ended on this occasion
 };
 

@@ -59,7 +59,12 @@ struct Judge {
     due = rules->rules[0].detector.evaluate(subject, &verdicts);
     REQUIRE(verdicts.size() == 1);
     CHECK(due > now);
-    evidence = nlohmann::json::parse(rules->rules[0].detector.explain(subject, verdicts[0]).dump());
+    std::string text;
+    JsonText to(&text);
+    to.BeginObject();
+    rules->rules[0].detector.explain(subject, verdicts[0], &to);
+    to.EndObject();
+    evidence = nlohmann::json::parse(text);
     return verdicts[0];
   }
 

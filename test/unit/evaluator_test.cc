@@ -35,8 +35,8 @@ struct Custom {
         .id = "custom", .detector = "custom", .severity = "info", .action = "none", .version = "1"};
     rule.policy = policy;
     rule.detector.evaluate = std::move(evaluate);
-    rule.detector.explain = [](const Subject&, const Verdict& verdict) {
-      return nlohmann::ordered_json{{"value", verdict.value}};
+    rule.detector.explain = [](const Subject&, const Verdict& verdict, JsonText* to) {
+      to->Number("value", verdict.value);
     };
     rule.detector.measures = {0};
     rules = set;

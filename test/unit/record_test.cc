@@ -19,9 +19,7 @@ const RuleInfo kRule{.id = "dropping-activity",
                      .labels = {{"team", "crm"}, {"area", "shop"}},
                      .annotations = {{"summary", "Buys \"less\"."}}};
 
-const nlohmann::ordered_json kEvidence =
-    nlohmann::ordered_json::parse(R"({"observed":{"count":1},"ratio":0.12})");
-const nlohmann::ordered_json kOtherEvidence = nlohmann::ordered_json::object();
+constexpr std::string_view kEvidence = R"({"observed":{"count":1},"ratio":0.12})";
 
 AlertEdge Edge(const RuleInfo& rule = kRule) {
   return {.app = "heartbeatd",
@@ -30,7 +28,7 @@ AlertEdge Edge(const RuleInfo& rule = kRule) {
           .starts_at = kStart,
           .time = kStart + Hours(2),
           .reason = Reason::kBelowBaseline,
-          .evidence = &kEvidence,
+          .evidence = kEvidence,
           .late_by = Ms(61'999),
           .activity = Activity::kActive,
           .first_seen = At("2025-01-01"),
@@ -76,7 +74,7 @@ TEST_CASE("record: the id says what the alert is about, not what the rule says o
   AlertEdge same = Edge(edited);
   same.time = kStart + Days(1);
   same.reason = Reason::kSilentTooLong;
-  same.evidence = &kOtherEvidence;
+  same.evidence = "{}";
   same.late_by = Days(3);
   same.activity = Activity::kLost;
   same.last_seen = kStart;
