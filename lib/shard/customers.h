@@ -142,7 +142,7 @@ class CustomerTable {
   using Map = absl::node_hash_map<std::string, Customer, IdHash, std::equal_to<>>;
 
   static constexpr size_t kSaveBytesMax = 256u << 10;
-  static constexpr size_t kSlots = 32;
+  static constexpr size_t kSlots = 8;
   static constexpr size_t kDueFetched = 8;  // deadlines whose customers are fetched at once
   // A slot that has held a larger state (encoded) gives its memory back.
   static constexpr size_t kSlotBytesKept = 4096;
