@@ -143,9 +143,12 @@ bool Worker::IsFull() const {
 
 size_t Worker::UncommittedBytes() const {
   size_t bytes = 0;
-  for (const auto& [partition, shard] : shards_)
-    bytes += shard->OutboxBytes() + shard->customers().uncommitted().size() * change_bytes_;
+  for (const auto& [partition, shard] : shards_) bytes += UncommittedBytes(*shard);
   return bytes;
+}
+
+size_t Worker::UncommittedBytes(Shard& shard) const {
+  return shard.OutboxBytes() + shard.customers().uncommitted().size() * change_bytes_;
 }
 
 bool Worker::HasPlenty() const {
@@ -362,17 +365,19 @@ Status Worker::Process() {
   if (!order.empty())
     std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(turn_++ % order.size()),
                 order.end());
+  size_t bytes = UncommittedBytes();
   for (Shard* shard : order) {
     for (size_t i = 0; check_ends && i < options_.shard.topics.size(); ++i) {
       const std::optional<ConfirmedEnd> end =
           parts_.input.LatestEnd({options_.shard.topics[i], shard->options().partition});
       if (end) shard->OnConfirmedEnd(i, *end);
     }
-    if (IsFull()) {
+    if (units_ >= units_max_ || bytes >= options_.commits.bytes_max) {
       work_left_ = true;
       break;
     }
     if (IsCrowded(shard)) continue;
+    bytes -= UncommittedBytes(*shard);
     const size_t slice = std::min(kSlice, units_max_ - units_);
     const Result<size_t> done = shard->Step(slice, wall);
     if (!done) {
@@ -381,6 +386,7 @@ Status Worker::Process() {
                                                     : Status(std::unexpected(done.error()));
     }
     units_ += *done;
+    bytes += UncommittedBytes(*shard);
     work_left_ = work_left_ || *done >= slice;
   }
   return {};

@@ -89,9 +89,10 @@ class Worker {
   static constexpr size_t kRebuildsMax = 3;
   static constexpr Duration kRebuildsWithin = std::chrono::hours(1);
   static constexpr Duration kReportEvery = std::chrono::milliseconds(250);
-  static constexpr size_t kPollBatch = 2000;
+  // Few enough that they are still in the processor's cache when their turn comes.
+  static constexpr size_t kPollBatch = 256;
   // Messages that may queue up for all shards together, uncounted in memory.
-  static constexpr size_t kBufferedMax = 2 * kPollBatch;
+  static constexpr size_t kBufferedMax = 4000;
 
   // 1. Poll.
   Status Poll(Duration wait);
@@ -99,6 +100,7 @@ class Worker {
   [[nodiscard]] bool IsFull() const;
   // What it takes in the producer, about: a customer as much as a record of the last transaction.
   [[nodiscard]] size_t UncommittedBytes() const;
+  [[nodiscard]] size_t UncommittedBytes(Shard& shard) const;
   // The next transaction is full, or too much waits for a crowded shard: there is nothing to do
   // before the transaction that is under way has ended. Messages that are taken all the same weigh
   // on memory, uncounted.
