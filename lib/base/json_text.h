@@ -9,7 +9,7 @@
 namespace heartbeatd {
 
 // Whoever writes ends what he begins. Names are the code's own and need no escapes. Not
-// thread-safe; the text must outlive it, and others may append whole values to it behind a Name().
+// thread-safe; the text must outlive it.
 class JsonText {
  public:
   explicit JsonText(std::string* out) : out_(*out) {}
@@ -30,7 +30,7 @@ class JsonText {
   void Word(std::string_view name, std::string_view value);
   void Word(std::string_view value);
   void Integer(std::string_view name, int64_t value);
-  // In the fewest digits that lead back to it; 5 as 5.0. Null if it is not finite.
+  // In the fewest digits that lead back to it; 5 as 5.0, up to 2^53. Null if it is not finite.
   void Number(std::string_view name, double value);
   // The same, as people write it: 5 as 5.
   void Plain(std::string_view name, double value);

@@ -443,7 +443,7 @@ void WriteRule(uint64_t key, EventTime last_seen, const RuleState& from, Writer&
   if (from.due != EventTime::Never()) to.AnySint(6, Minus(from.due.ms(), last_seen.ms()));
 }
 
-// Of a measure or a rule; it comes first.
+// Of a rule; it comes first.
 uint64_t KeyOf(Reader from) {
   uint64_t key = 0;
   while (from.More() && !from.Fixed64(1, &key)) {
@@ -571,7 +571,7 @@ bool ReadCustomer(const RuleSet& rules, Reader from, CustomerState* state) {
     }
     while (from.Bytes(5, &part)) {
       RuleState* rule = PartOf(rules.rules, KeyOf(part), &state->rules);
-      if (rule == nullptr) continue;
+      if (rule == nullptr) continue;  // no longer configured: not even looked at
       if (!rule->empty()) Clear(rule);
       ok = ReadRule(part, state->last_seen, rule) && ok;
     }

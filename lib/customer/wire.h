@@ -260,8 +260,8 @@ class Fixeds {
 //     from.Sint(2, &ms);
 //   }
 // Fields may come in any order, but of those in the order of the calls each costs one comparison.
-// What no call takes is skipped; of a field that comes twice the last counts. As protobuf does.
-// Throws Malformed.
+// What no call takes is skipped; of a field that comes twice the last counts. As protobuf does, but
+// for a key in more bytes than it needs, which is skipped, too. Throws Malformed.
 class Reader {
  public:
   explicit Reader(std::string_view bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
@@ -283,7 +283,12 @@ class Reader {
   template <typename T>
   bool Sint(uint32_t number, T* to) {
     if (!Take(number, Type::kVarint)) return false;
-    *to = static_cast<ValueOf<T>>(UnZigZag(TakeVarint(&at_, end_)));
+    const uint64_t value = TakeVarint(&at_, end_);
+    if constexpr (sizeof(ValueOf<T>) == sizeof(uint32_t)) {
+      *to = static_cast<ValueOf<T>>(UnZigZag(static_cast<uint32_t>(value)));
+    } else {
+      *to = UnZigZag(value);
+    }
     return true;
   }
   bool Bool(uint32_t number, bool* to) {

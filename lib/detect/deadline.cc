@@ -235,10 +235,12 @@ struct Deadline {
     to->Text("of", of_names);
     if (!key.name.empty()) to->Text("name", key.name);
     to->Word("ends_at", FormatRfc3339(key.ends_at));
+    std::optional<EventTime> now_ends_at;
     for (const Date& date : DatesOf(s)) {
       const bool moved = date.ends_at != key.ends_at && date.ends_at != EventTime::Never();
-      if (date.name == key.name && moved) to->Word("now_ends_at", FormatRfc3339(date.ends_at));
+      if (date.name == key.name && moved) now_ends_at = date.ends_at;
     }
+    if (now_ends_at) to->Word("now_ends_at", FormatRfc3339(*now_ends_at));
     to->EndObject();
     to->BeginObject("threshold");
     to->Text("before", key.before);

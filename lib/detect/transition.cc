@@ -136,8 +136,9 @@ struct Transition {
     const size_t first = key.find(':');
     const size_t second = key.find(':', first + 1);
     out->Word("dimension", dimension);
-    out->Word("from", key.substr(first + 1, second - first - 1));
-    out->Word("to", key.substr(second + 1));
+    // Of an episode from when the rule had another detector it may be anything.
+    out->Text("from", key.substr(first + 1, second - first - 1));
+    out->Text("to", key.substr(second + 1));
   }
 };
 

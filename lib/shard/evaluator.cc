@@ -24,9 +24,10 @@ bool WorthKeeping(const Policy& policy, const Episode& episode, EventTime now) {
   return episode.last_fired && (policy.once || *episode.last_fired + policy.cooldown > now);
 }
 
-// Of what a state remembers as evidence.
+// Of what a state remembers as evidence: an object as JsonText writes it, without blanks around it.
 bool IsObject(std::string_view text) {
-  return text.starts_with('{') && nlohmann::json::accept(text);
+  const bool bracketed = text == "{}" || (text.starts_with("{\"") && text.ends_with('}'));
+  return bracketed && nlohmann::json::accept(text);
 }
 
 // Appends the rule to *order, behind those that inhibit it. There are no circles.

@@ -91,10 +91,13 @@ Timer TimerIndex::Nth(size_t n) const {
   n -= near_.size();
   auto hour = far_.begin();
   for (; n >= hour->second.size(); ++hour) n -= hour->second.size();
-  std::vector<Timer> entries(hour->second.begin(), hour->second.end());
+  std::vector<const Timer*> entries;
+  entries.reserve(hour->second.size());
+  for (const Timer& timer : hour->second) entries.push_back(&timer);
   const auto nth = entries.begin() + static_cast<std::ptrdiff_t>(n);
-  std::nth_element(entries.begin(), nth, entries.end());
-  return std::move(*nth);
+  std::nth_element(entries.begin(), nth, entries.end(),
+                   [](const Timer* a, const Timer* b) { return *a < *b; });
+  return **nth;
 }
 
 void TimerIndex::EraseAfter(const Timer& last) {

@@ -331,6 +331,27 @@ TEST_CASE("evaluator: after a change of the rules every rule is judged on what i
   CHECK(after.Take() == Lines{"2026-03-21T09:00:00Z later firing silent_too_long"});
 }
 
+TEST_CASE(
+    "evaluator: a rule that gets another detector ends what the old one had begun, whatever it is "
+    "called") {
+  OneCustomer before(R"(
+rules: [{id: r, detector: follow_up, after: {type: cart_updated}, expect: {type: purchase}, within: 1h,
+         forget_after: 7d, correlate: cart}]
+)");
+  before.On(kT, R"("type":"cart_updated","properties":{"cart":"a\"b\u0001:c"})");
+  before.AdvanceTo(kT + Hours(2));
+  REQUIRE(before.Take().size() == 1);
+  OneCustomer after("rules: [{id: r, detector: transition, of: stage}]");
+  CustomerCodec old_codec(*before.rules);
+  CustomerCodec new_codec(*after.rules);
+  REQUIRE(new_codec.Decode(old_codec.Encode(before.state), &after.state));
+  after.evaluator.OnRulesChanged("c42", before.now, before.now, &after.state, &after.alerts);
+  REQUIRE(after.Take().size() == 1);  // its payload is JSON, too
+  CHECK(after.taken[0]["data"]["status"] == "resolved");
+  CHECK(after.taken[0]["data"]["key"] == "a\"b\x01:c");
+  CHECK(after.taken[0]["data"]["to"] == "a\"b\x01:c");
+}
+
 // An activity that no rule watches costs no deadlines, and is the same whenever somebody looks.
 TEST_CASE("evaluator: an activity that nobody watches is what it would be if somebody did") {
   const uint64_t seed = TestSeed();
