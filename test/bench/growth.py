@@ -5,6 +5,9 @@ in which each has EACH more on average, at random. It is as long in event time f
 through in it: what differs is how many there are, and the memory budget: --memory-each bytes of it for each customer, the default
 budget at least. As much as the default of --memory-each keeps everybody in memory; 0 is the default budget for all sizes.
 
+Then time moves on by DAYS_AFTER, and everybody who has not come in the measured stretch is missed (growth.yaml): that tells what a
+timer costs that fires and alerts.
+
 The data goes to growth.json and a chart of it to growth.svg.
 """
 import datetime
@@ -20,6 +23,9 @@ DEFAULTS = {"partitions": 4}
 SIZES = (100_000, 1_000_000, 10_000_000)
 EACH = 3
 DAYS = 90  # of event time, in the measured stretch
+SILENT_DAYS = 130  # after which the rule in growth.yaml misses somebody: more than the 120 from the first event to the end
+DAYS_AFTER = SILENT_DAYS - DAYS
+RULES = pathlib.Path(__file__).with_name("growth.yaml")
 MEMORY_EACH = 1200  # bytes of the budget for each customer
 BUDGET_MIB = 512  # the default
 COST_MAX = 2.0  # the CPU of an event with the most customers, of that with the fewest
@@ -34,14 +40,15 @@ def measure(tool, server, options, customers):
     budget = budget_mib(options, customers)
     topic = f"{programs.TOPIC}-{customers}"
     tool.create_topics(topic, partitions=options.partitions)
-    program = programs.Heartbeatd(programs.new_folder(f"growth-{customers}"), server, options, programs.RULE_SETS["two"], topic,
+    program = programs.Heartbeatd(programs.new_folder(f"growth-{customers}"), server, options, RULES, topic,
                                   over=f"memory: {budget}MiB\n")
-    found = stretch.live(tool, server, options, topic, program, customers, customers * options.each, DAYS)
+    found = stretch.live(tool, server, options, topic, program, customers, customers * options.each, DAYS, DAYS_AFTER)
     shutil.rmtree(program.state, ignore_errors=True)
     tool.delete_topics(topic, program.changelog)
     return {"customers": customers, "memory_mib": budget, "events": found.steady.events, "events_per_second": round(found.steady.rate),
             "cpu_us_per_event": round(found.steady.cpu_us, 2), "broker_cpu_us_per_event": round(found.steady.broker_us, 2),
-            "timers_per_event": round(found.timers, 3), "peak_rss_mib": round(found.peak_rss / 2**20),
+            "timers_per_event": round(found.timers, 3), "timers_fired": found.fired,
+            "cpu_us_per_timer": None if found.timer_us is None else round(found.timer_us, 2), "peak_rss_mib": round(found.peak_rss / 2**20),
             "store_bytes_per_customer": round(found.stored),
             "write_amplification": None if found.amplification is None else round(found.amplification, 2),
             "first_events_per_second": round(found.known.rate), "first_cpu_us_per_event": round(found.known.cpu_us, 2)}
@@ -49,7 +56,8 @@ def measure(tool, server, options, customers):
 
 def print_row(row):
     print(f"  {row['customers']:,} customers, {row['memory_mib']:,} MiB: {row['events_per_second']:,} events/s, CPU "
-          f"{row['cpu_us_per_event']:.2f} us/event (broker {row['broker_cpu_us_per_event']:.2f}), {row['timers_per_event']:.3f} timers/event, peak memory "
+          f"{row['cpu_us_per_event']:.2f} us/event (broker {row['broker_cpu_us_per_event']:.2f}), {row['timers_per_event']:.3f} timers/event; then {row['timers_fired']:,} timers at "
+          f"{row['cpu_us_per_timer'] or 0:.2f} us; peak memory "
           f"{row['peak_rss_mib']} MiB, local store {row['store_bytes_per_customer']} bytes/customer, write amplification "
           f"{row['write_amplification'] or '-'}; while they became known {row['first_events_per_second']:,} events/s, "
           f"{row['first_cpu_us_per_event']:.2f} us (start included)",
@@ -64,6 +72,7 @@ def draw(rows, path):
     chart.write(path, "customers", [
         chart.Panel("events/s", points("events_per_second")),
         chart.Panel("CPU us/event", points("cpu_us_per_event"), (COST_MAX * smallest, f"{COST_MAX:.0f} times the smallest size's")),
+        chart.Panel("CPU us/timer, with its alert", [point for point in points("cpu_us_per_timer") if point[1] is not None]),
         chart.Panel("peak memory, MiB", points("peak_rss_mib")),
         chart.Panel("local store, bytes/customer", points("store_bytes_per_customer"))])
 
@@ -72,7 +81,7 @@ def save(options, rows):
     """Both files. Returns their folder."""
     folder = pathlib.Path(options.into)
     folder.mkdir(parents=True, exist_ok=True)
-    run = {"date": datetime.date.today().isoformat(), "rules": "two", "partitions": options.partitions, "workers": options.workers,
+    run = {"date": datetime.date.today().isoformat(), "rules": RULES.name, "partitions": options.partitions, "workers": options.workers,
            "events_each": options.each, "days": DAYS, "sizes": rows}
     (folder / "growth.json").write_text(json.dumps(run, indent=2) + "\n")
     draw(rows, folder / "growth.svg")

@@ -1,5 +1,6 @@
 """A part of a run, measured by itself: what programs do with a load, seen from a group's committed offsets and from /proc."""
 import dataclasses
+import datetime
 import json
 import time
 
@@ -8,6 +9,7 @@ import programs
 
 LOOK_MS = 50
 WARM_EVENTS = 500_000
+METRICS_SECONDS = 0.25  # between two reports of a worker
 END_MS = 1_767_225_600_000  # 2026-01-01, where the load's event time ends
 DAY_MS = 86_400_000
 
@@ -95,14 +97,16 @@ class Lives:
     known: Stretch  # everybody's first event; CPU since the start of the process
     steady: Stretch  # the events after that
     timers: float  # that fired in the steady stretch, an event
+    fired: int  # timers that fired when time moved on after it
+    timer_us: float  # CPU of one of those; None: none fired
     peak_rss: int
     amplification: float  # of the local store's writes, over the whole run; None: nothing was saved
     stored: float  # bytes of the local store a customer, after the stop
 
 
-def live(tool, server, options, topic, program, customers, events, days):
+def live(tool, server, options, topic, program, customers, events, days, days_after=0):
     """Measures a program, which is not started yet, with `events` after everybody's first one, in so many days of event time.
-    Everybody's first event takes a third of that before. Stops it in the end."""
+    Everybody's first event takes a third of that before. Then time moves on by `days_after`. Stops it in the end."""
     seconds_max = options.seconds_max + events // 5_000  # a slow machine is no failure, and a hung program is one
 
     def write(number, *more):
@@ -118,15 +122,32 @@ def live(tool, server, options, topic, program, customers, events, days):
     steady = of_load(tool, server, [program], topic, seconds_max,
                      lambda: write(events, "--uniform", "--days", days, "--end-ms", END_MS, "--seed", 2))
     check_known(program, customers)
-    result = Lives(known, steady, (timers_of(program) - timers) / steady.events,
+    timers = (timers_of(program) - timers) / steady.events
+    fired, timer_us = move_on(tool, server, topic, program, seconds_max, days_after) if days_after else (0, None)
+    result = Lives(known, steady, timers, fired, timer_us,
                    processes.peak_rss_bytes(program.process.pid), programs.write_amplification(program), 0.0)
     program.process.stop()
     result.stored = programs.stored_bytes(program) / customers
     return result
 
 
+def move_on(tool, server, topic, program, seconds_max, days):
+    """Moves event time alone, so that what is due by then fires. Returns how many timers did and the CPU of one, alerts included."""
+    timers, cpu = timers_of(program), processes.cpu_seconds(program.process.pid)
+    end = datetime.datetime.fromtimestamp((END_MS + days * DAY_MS) / 1000, datetime.timezone.utc)
+    tool.tick(end.strftime("%Y-%m-%dT%H:%M:%SZ"), topic)
+    last = list(looks(tool, server, [program], topic, seconds_max))[-1]
+    fired = timers_of(program) - timers
+    return round(fired), 1e6 * (last.cpu - cpu) / fired if fired else None
+
+
 def timers_of(program):
-    return program.process.metrics().total("heartbeatd_noted_total", kind="timers_fired")
+    """As of all that was committed: the metrics follow a commit by a fraction of a second."""
+    seen = None
+    while (now := program.process.metrics().total("heartbeatd_noted_total", kind="timers_fired")) != seen:
+        seen = now
+        time.sleep(2 * METRICS_SECONDS)
+    return seen
 
 
 def check_known(program, customers):
