@@ -41,16 +41,12 @@ void JsonText::Label(std::string_view name, std::string_view value) {
 
 void JsonText::Word(std::string_view name, std::string_view value) {
   Name(name);
-  out_ += '"';
-  out_ += value;
-  out_ += '"';
+  QuotePlain(value);
 }
 
 void JsonText::Word(std::string_view value) {
   Separate();
-  out_ += '"';
-  out_ += value;
-  out_ += '"';
+  QuotePlain(value);
 }
 
 void JsonText::Integer(std::string_view name, int64_t value) {
@@ -120,12 +116,16 @@ void JsonText::Quote(std::string_view text) {
     return c >= ' ' && c <= '~' && c != '"' && c != '\\';
   });
   if (plain) {
-    out_ += '"';
-    out_ += text;
-    out_ += '"';
+    QuotePlain(text);
   } else {
     out_ += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
+}
+
+void JsonText::QuotePlain(std::string_view text) {
+  out_ += '"';
+  out_ += text;
+  out_ += '"';
 }
 
 }  // namespace heartbeatd

@@ -43,7 +43,8 @@ class JsonText {
   void Name(std::string_view name);
   void Begin(char bracket);
   void Begin(std::string_view name, char bracket);
-  void Quote(std::string_view text);
+  void Quote(std::string_view text);       // escapes what needs it
+  void QuotePlain(std::string_view text);  // nothing does
 
   std::string& out_;
 };

@@ -174,7 +174,7 @@ Applied Apply(const MeasureDef& def, const Calendar& calendar, const Event& even
 void HashUnion::Add(std::span<const uint32_t> hashes) {
   constexpr size_t kFew = 4;
   if (hashes.size() > kFew) {
-    absl::InlinedVector<uint32_t, 16> both;
+    Hashes both;
     both.reserve(all_.size() + hashes.size());
     std::set_union(all_.begin(), all_.end(), hashes.begin(), hashes.end(),
                    std::back_inserter(both));
@@ -184,7 +184,7 @@ void HashUnion::Add(std::span<const uint32_t> hashes) {
   for (const uint32_t hash : hashes) {
     uint32_t* at = all_.data();
     uint32_t* const end = at + all_.size();
-    if (all_.size() <= kFew * kFew) {
+    if (all_.size() <= kInPlace) {
       while (at != end && *at < hash) ++at;
     } else {
       at = std::lower_bound(at, end, hash);

@@ -128,7 +128,9 @@ class HashUnion {
   [[nodiscard]] int64_t size() const { return static_cast<int64_t>(all_.size()); }
 
  private:
-  absl::InlinedVector<uint32_t, 16> all_;  // ascending
+  static constexpr size_t kInPlace = 16;
+  using Hashes = absl::InlinedVector<uint32_t, kInPlace>;
+  Hashes all_;  // ascending
 };
 
 // Totals over the buckets with from <= index < to.

@@ -137,8 +137,8 @@ bool Worker::MustWait() const {
   return IsFull() || behind >= kBufferedMax;
 }
 
-bool Worker::IsFull() const {
-  return units_ >= units_max_ || UncommittedBytes() >= options_.commits.bytes_max;
+bool Worker::IsFull(size_t uncommitted_bytes) const {
+  return units_ >= units_max_ || uncommitted_bytes >= options_.commits.bytes_max;
 }
 
 size_t Worker::UncommittedBytes() const {
@@ -372,7 +372,7 @@ Status Worker::Process() {
           parts_.input.LatestEnd({options_.shard.topics[i], shard->options().partition});
       if (end) shard->OnConfirmedEnd(i, *end);
     }
-    if (units_ >= units_max_ || bytes >= options_.commits.bytes_max) {
+    if (IsFull(bytes)) {
       work_left_ = true;
       break;
     }

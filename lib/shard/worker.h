@@ -97,7 +97,9 @@ class Worker {
   // 1. Poll.
   Status Poll(Duration wait);
   // The next transaction has as many events or bytes as it may.
-  [[nodiscard]] bool IsFull() const;
+  [[nodiscard]] bool IsFull() const { return IsFull(UncommittedBytes()); }
+  // The same, by whoever knows UncommittedBytes().
+  [[nodiscard]] bool IsFull(size_t uncommitted_bytes) const;
   // What it takes in the producer, about: a customer as much as a record of the last transaction.
   [[nodiscard]] size_t UncommittedBytes() const;
   [[nodiscard]] size_t UncommittedBytes(Shard& shard) const;

@@ -25,7 +25,7 @@ EACH = 3
 DAYS = 90  # of event time, in the measured stretch
 SILENT_DAYS = 130  # after which the rule in growth.yaml misses somebody: more than the 120 from the first event to the end
 DAYS_AFTER = SILENT_DAYS - DAYS
-RULES = pathlib.Path(__file__).with_name("growth.yaml")
+RULE = pathlib.Path(__file__).with_name("growth.yaml")
 MEMORY_EACH = 1200  # bytes of the budget for each customer
 BUDGET_MIB = 512  # the default
 COST_MAX = 2.0  # the CPU of an event with the most customers, of that with the fewest
@@ -40,8 +40,8 @@ def measure(tool, server, options, customers):
     budget = budget_mib(options, customers)
     topic = f"{programs.TOPIC}-{customers}"
     tool.create_topics(topic, partitions=options.partitions)
-    program = programs.Heartbeatd(programs.new_folder(f"growth-{customers}"), server, options, RULES, topic,
-                                  over=f"memory: {budget}MiB\n")
+    program = programs.Heartbeatd(programs.new_folder(f"growth-{customers}"), server, options, programs.RULE_SETS["two"], topic,
+                                  more=[RULE], over=f"memory: {budget}MiB\n")
     found = stretch.live(tool, server, options, topic, program, customers, customers * options.each, DAYS, DAYS_AFTER)
     shutil.rmtree(program.state, ignore_errors=True)
     tool.delete_topics(topic, program.changelog)
@@ -81,7 +81,7 @@ def save(options, rows):
     """Both files. Returns their folder."""
     folder = pathlib.Path(options.into)
     folder.mkdir(parents=True, exist_ok=True)
-    run = {"date": datetime.date.today().isoformat(), "rules": RULES.name, "partitions": options.partitions, "workers": options.workers,
+    run = {"date": datetime.date.today().isoformat(), "rules": RULE.name, "partitions": options.partitions, "workers": options.workers,
            "events_each": options.each, "days": DAYS, "sizes": rows}
     (folder / "growth.json").write_text(json.dumps(run, indent=2) + "\n")
     draw(rows, folder / "growth.svg")
