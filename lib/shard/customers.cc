@@ -1,6 +1,8 @@
 #include "shard/customers.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -61,6 +63,49 @@ uint64_t BytesOf(const StoreBatch& batch) {
   Fetch(customer.value.data(), std::min(customer.value.size(), kMost));
 }
 
+// The i-th customer, for whoever goes through all of them: fetches those that follow, in two steps,
+// since the second needs what the first has fetched.
+Customer* FetchAhead(const std::vector<Customer*>& customers, size_t i) {
+  constexpr size_t kAhead = 12;
+  if (i + 2 * kAhead < customers.size()) Fetch(customers[i + 2 * kAhead], sizeof(Customer));
+  if (i + kAhead < customers.size()) FetchValue(*customers[i + kAhead]);
+  return customers[i];
+}
+
+size_t CommonPrefix(std::string_view a, std::string_view b) {
+  return static_cast<size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+// The first eight bytes as a number that orders as they do; shorter ones as if zeros followed.
+uint64_t FirstBytes(std::string_view bytes) {
+  uint64_t number = 0;
+  std::memcpy(&number, bytes.data(), std::min(bytes.size(), sizeof number));
+  return std::endian::native == std::endian::little ? __builtin_bswap64(number) : number;
+}
+
+// Looks at each customer twice, in turn, instead of with each comparison: those compare the bytes
+// that follow what all ids begin with.
+void SortById(std::vector<Customer*>* customers) {
+  struct Keyed {
+    uint64_t bytes;
+    Customer* customer;
+  };
+  if (customers->empty()) return;
+  std::string_view common = customers->front()->id;
+  for (size_t i = 0; i < customers->size(); ++i)
+    common = common.substr(0, CommonPrefix(common, FetchAhead(*customers, i)->id));
+  std::vector<Keyed> keyed;
+  keyed.reserve(customers->size());
+  for (size_t i = 0; i < customers->size(); ++i) {
+    Customer* customer = FetchAhead(*customers, i);
+    keyed.push_back({FirstBytes(customer->id.substr(common.size())), customer});
+  }
+  std::ranges::sort(keyed, [](const Keyed& a, const Keyed& b) {
+    return a.bytes != b.bytes ? a.bytes < b.bytes : a.customer->id < b.customer->id;
+  });
+  std::ranges::transform(keyed, customers->begin(), &Keyed::customer);
+}
+
 }  // namespace
 
 CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store,
@@ -116,9 +161,19 @@ Result<Customer*> CustomerTable::Lookup(std::string_view id) {
 }
 
 void CustomerTable::Prefetch(std::span<const std::string_view> ids) const {
-  for (const std::string_view id : ids) customers_.prefetch(id);
-  for (const std::string_view id : ids) {
-    const auto it = customers_.find(id);
+  // Step by step for all of them, since each step needs what the one before has fetched.
+  std::array<size_t, kFetchedMax> hashes;
+  ids = ids.first(std::min(ids.size(), hashes.size()));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    hashes[i] = IdHash()(ids[i]);
+    customers_.prefetch(Likely{hashes[i]});
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto it = customers_.find(Likely{hashes[i]}, hashes[i]);
+    if (it != customers_.end()) Fetch(&*it, sizeof *it);
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto it = customers_.find(ids[i], hashes[i]);
     if (it != customers_.end()) FetchValue(it->second);
   }
 }
@@ -185,12 +240,7 @@ void CustomerTable::Resize(Customer* customer, const Change& change) {
 }
 
 Customer* CustomerTable::Uncommitted(size_t i) const {
-  constexpr size_t kAhead = 6;  // in two steps: the second needs what the first has fetched
-  const size_t n = uncommitted_.size();
-  if (i >= n) return nullptr;
-  if (i + 2 * kAhead < n) Fetch(uncommitted_[i + 2 * kAhead], sizeof(Customer));
-  if (i + kAhead < n) FetchValue(*uncommitted_[i + kAhead]);
-  return uncommitted_[i];
+  return i < uncommitted_.size() ? FetchAhead(uncommitted_, i) : nullptr;
 }
 
 std::optional<std::string_view> CustomerTable::Encode(Customer* customer) {
@@ -276,7 +326,7 @@ Result<Customer*> CustomerTable::NextDue(EventTime up_to, size_t mended_max, Eve
     const Timer& entry = **first;
     if (due_fetched_ == 0) {
       next_due_.clear();
-      timers_.Next(kDueFetched, &next_due_);
+      timers_.Next(kFetchedMax, &next_due_);
       Prefetch(next_due_);
       due_fetched_ = next_due_.size();
     }
@@ -339,8 +389,7 @@ void CustomerTable::BeginSave(std::string local_meta) {
   }
   // In the order of the keys: neighbours in the batch are neighbours in the memtable, which is what
   // makes inserting them cheap.
-  std::sort(customers.begin(), customers.end(),
-            [](const Customer* a, const Customer* b) { return a->id < b->id; });
+  SortById(&customers);
   pass_->dropped_timers.insert(pass_->dropped_timers.end(), dropped_timers_.begin(),
                                dropped_timers_.end());
   dropped_timers_.clear();
@@ -360,7 +409,7 @@ Status CustomerTable::SaveSome() {
     bytes += customer->value.size();
   };
   for (; pass_->next < pass_->customers.size() && bytes <= save_bytes_max_; ++pass_->next) {
-    Customer* customer = pass_->customers[pass_->next];
+    Customer* customer = FetchAhead(pass_->customers, pass_->next);
     if (IsSettled(*customer)) {
       add(customer);
     } else {
@@ -422,9 +471,12 @@ Status CustomerTable::SaveCopies() {
 void CustomerTable::EndPass() {
   pass_.reset();
   timers_.OnSaved();
-  // Those who have changed meanwhile are not in the store as they are here.
-  for (const Customer* customer : unsaved_)
-    timers_.Add({customer->indexed, std::string(customer->id)});
+  // Those whose deadlines have changed meanwhile have them only here.
+  for (size_t i = 0; i < unsaved_.size(); ++i) {
+    const Customer* customer = FetchAhead(unsaved_, i);
+    if (customer->indexed != customer->saved_index)
+      timers_.Add({customer->indexed, std::string(customer->id)});
+  }
   Trim();
 }
 

@@ -24,10 +24,6 @@ constexpr size_t kGrowthPerMeasure = 32;
 constexpr size_t kGrowthPerEvent = 64;
 constexpr size_t kGrowthFactor = 5;
 
-// Messages whose customers are fetched from memory together: a miss takes as long as most of the
-// work on a message, several at a time hardly longer.
-constexpr size_t kPrefetched = 8;
-
 }  // namespace
 
 Shard::Shard(ShardOptions options, std::unique_ptr<Store> store, ShardMeta meta)
@@ -65,7 +61,7 @@ Result<size_t> Shard::Step(size_t units_max, WallTime now) {
   for (size_t messages = 0; done < units_max; ++messages) {
     Pending* head = intake_.Head();
     if (head == nullptr) break;
-    if (messages % kPrefetched == 0) PrefetchCustomers();
+    if (messages % CustomerTable::kFetchedMax == 0) PrefetchCustomers();
     if (!head->refused && AsEventTime(now) + options_.future_skew < head->event.time) {
       head->refused = DeadLetterReason::kFutureTimestamp;
     }
@@ -97,7 +93,7 @@ Result<size_t> Shard::Step(size_t units_max, WallTime now) {
 
 void Shard::PrefetchCustomers() {
   next_customers_.clear();
-  intake_.NextCustomers(kPrefetched, &next_customers_);
+  intake_.NextCustomers(CustomerTable::kFetchedMax, &next_customers_);
   customers_.Prefetch(next_customers_);
 }
 
