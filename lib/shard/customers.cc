@@ -19,6 +19,8 @@ constexpr size_t kTimerBytes = 96;
 constexpr size_t kCustomerBytes = sizeof(Customer) + sizeof(std::string) + 40;
 constexpr size_t kTimersShare = 8;  // timers of customers who are not in memory may take this part
 constexpr size_t kUnpackedShare = 16;  // unpacked states may take this part
+constexpr size_t kPackedShare = 64;    // changes that wait for their commit in one piece, this part
+constexpr size_t kPackedBytesMax = 64u << 20;
 // What a byte of an encoded state grows to when it is unpacked, as a rule, apart from the parts
 // that every state has.
 constexpr size_t kUnpackedPerByte = 12;
@@ -63,12 +65,22 @@ uint64_t BytesOf(const StoreBatch& batch) {
   Fetch(customer.value.data(), std::min(customer.value.size(), kMost));
 }
 
-// The i-th customer, for whoever goes through all of them: fetches those that follow, in two steps,
-// since the second needs what the first has fetched.
-Customer* FetchAhead(const std::vector<Customer*>& customers, size_t i) {
+// For whoever goes through n customers and is at the i-th: fetches those that follow, in two steps,
+// since the second needs what the first has fetched. `at(i)`: the i-th; null: needs no fetching.
+template <typename At>
+[[gnu::always_inline]] inline void FetchAhead(size_t n, size_t i, const At& at) {
   constexpr size_t kAhead = 12;
-  if (i + 2 * kAhead < customers.size()) Fetch(customers[i + 2 * kAhead], sizeof(Customer));
-  if (i + kAhead < customers.size()) FetchValue(*customers[i + kAhead]);
+  if (i + 2 * kAhead < n) {
+    if (const Customer* customer = at(i + 2 * kAhead)) Fetch(customer, sizeof *customer);
+  }
+  if (i + kAhead < n) {
+    if (const Customer* customer = at(i + kAhead)) FetchValue(*customer);
+  }
+}
+
+// The i-th of them.
+Customer* FetchAhead(const std::vector<Customer*>& customers, size_t i) {
+  FetchAhead(customers.size(), i, [&](size_t n) { return customers[n]; });
   return customers[i];
 }
 
@@ -118,7 +130,8 @@ CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& s
       timers_(
           store, [this](const Timer& timer) { return IsStale(timer); },
           cache_bytes_max / kTimersShare / kTimerBytes),
-      slots_(kSlots) {}
+      slots_(kSlots),
+      packed_max_(std::min(cache_bytes_max / kPackedShare, kPackedBytesMax)) {}
 
 // ---- Finding and unpacking ---------------------------------------------------------------------
 
@@ -213,13 +226,25 @@ uint8_t CustomerTable::FreeSlot() {
 }
 
 void CustomerTable::Pack(Customer* customer) {
-  (void)Encode(customer);
+  if (customer->changed) PackChange(customer);
   Slot& slot = slots_[customer->slot];
   unpacked_bytes_ -= slot.bytes;
   slot.owner = nullptr;
   slot.bytes = 0;
   if (customer->encoded_bytes > kSlotBytesKept) slot.state = CustomerState();
   customer->state = nullptr;
+}
+
+void CustomerTable::PackChange(Customer* customer) {
+  const std::string_view encoded = *Encode(customer);
+  if (customer->transaction != current_) return;  // of one that had no use for his change
+  Outgoing& outgoing = uncommitted_[customer->outgoing];
+  if (outgoing.again || packed_.size() + customer->id.size() + encoded.size() > packed_max_) return;
+  outgoing.id = static_cast<uint32_t>(packed_.size());
+  packed_.insert(packed_.end(), customer->id.begin(), customer->id.end());
+  outgoing.value = static_cast<uint32_t>(packed_.size());
+  packed_.insert(packed_.end(), encoded.begin(), encoded.end());
+  outgoing.end = static_cast<uint32_t>(packed_.size());
 }
 
 void CustomerTable::PackAll() {
@@ -230,17 +255,25 @@ void CustomerTable::PackAll() {
 
 // ---- Encoding ----------------------------------------------------------------------------------
 
-template <typename Change>
-void CustomerTable::Resize(Customer* customer, const Change& change) {
+template <typename Action>
+void CustomerTable::Resize(Customer* customer, const Action& action) {
   const size_t before = BytesOf(*customer);
-  change();
+  action();
   const size_t after = BytesOf(*customer);
   customers_bytes_ += after - before;
   if (customer->unsaved) unsaved_bytes_ += after - before;
 }
 
-Customer* CustomerTable::Uncommitted(size_t i) const {
-  return i < uncommitted_.size() ? FetchAhead(uncommitted_, i) : nullptr;
+std::optional<CustomerTable::Change> CustomerTable::Uncommitted(size_t i) {
+  if (i >= uncommitted_.size()) return std::nullopt;
+  FetchAhead(uncommitted_.size(), i, [&](size_t n) {
+    return uncommitted_[n].IsPacked() ? nullptr : uncommitted_[n].customer;
+  });
+  const Outgoing& outgoing = uncommitted_[i];
+  if (!outgoing.IsPacked()) return Change{outgoing.customer->id, Encode(outgoing.customer)};
+  const std::string_view packed(packed_.data(), packed_.size());
+  return Change{packed.substr(outgoing.id, outgoing.value - outgoing.id),
+                packed.substr(outgoing.value, outgoing.end - outgoing.value)};
 }
 
 std::optional<std::string_view> CustomerTable::Encode(Customer* customer) {
@@ -300,7 +333,10 @@ void CustomerTable::MarkChanged(Customer* customer) {
   customer->changed = true;
   if (customer->transaction != current_) {
     customer->transaction = current_;
-    uncommitted_.push_back(customer);
+    customer->outgoing = static_cast<uint32_t>(uncommitted_.size());
+    uncommitted_.push_back({.customer = customer});
+  } else {
+    uncommitted_[customer->outgoing].again = true;
   }
   MarkUnsaved(customer);
   customer->due = customer->state->Due();
@@ -371,6 +407,7 @@ void CustomerTable::OnProduced() {
     pass_->waited = true;  // most will be settled with this one
   }
   uncommitted_.clear();
+  packed_.clear();
   ++current_;
 }
 
@@ -544,7 +581,7 @@ void CustomerTable::Abandon() {
 }
 
 size_t CustomerTable::memory_bytes() const {
-  return customers_bytes_ + unpacked_bytes_ + timers_.size() * kTimerBytes;
+  return customers_bytes_ + unpacked_bytes_ + packed_.capacity() + timers_.size() * kTimerBytes;
 }
 
 void CustomerTable::AssignStored(EventTime indexed, std::string_view encoded, std::string* value) {

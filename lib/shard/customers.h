@@ -44,6 +44,7 @@ struct Customer {
       EventTime::Never();  // its entry in the timer index; never later than its deadline
   EventTime saved_index = EventTime::Never();  // its entry in the store's index
   uint32_t transaction = 0;    // the one with the newest change; see CustomerTable::IsSettled
+  uint32_t outgoing = 0;       // his place among its customers
   uint32_t encoded_bytes = 0;  // of the state: as of the last encoding, with room for what came
                                // since
   uint8_t slot = 0;            // of `state`
@@ -78,11 +79,16 @@ class CustomerTable {
   // *mended, and once it is mended_max the answer is null, too: there may be more.
   Result<Customer*> NextDue(EventTime up_to, size_t mended_max, EventTime* due, size_t* mended);
 
-  // The customers to be committed, in the order in which they first changed.
-  [[nodiscard]] const std::vector<Customer*>& uncommitted() const { return uncommitted_; }
-  // The i-th of them, or null behind the last. For whoever goes through all of them: fetches those
-  // that follow from memory.
-  [[nodiscard]] Customer* Uncommitted(size_t i) const;
+  // How many customers are to be committed.
+  [[nodiscard]] size_t uncommitted() const { return uncommitted_.size(); }
+  // What the changelog is to have of one.
+  struct Change {
+    std::string_view id;
+    std::optional<std::string_view> value;  // nothing: he is erased
+  };
+  // That of the i-th of them, in the order in which they first changed; nothing behind the last.
+  // Good until the next call of anything here.
+  std::optional<Change> Uncommitted(size_t i);
   // The changelog's value of a customer, good until the customer changes; nothing for an erased
   // one.
   std::optional<std::string_view> Encode(Customer* customer);
@@ -161,6 +167,17 @@ class CustomerTable {
   // A slot that has held a larger state (encoded) gives its memory back.
   static constexpr size_t kSlotBytesKept = 4096;
 
+  // A customer to be committed. What was made of his first change lies in packed_, as far as there
+  // was room: a commit reads all changes there one after the other, where the customers themselves
+  // would have to be fetched from memory once more.
+  struct Outgoing {
+    Customer* customer;
+    bool again = false;  // he has changed since
+    uint32_t id = 0;     // in packed_,
+    uint32_t value = 0;  // right behind it,
+    uint32_t end = 0;    // of that; 0: it does not lie there
+    [[nodiscard]] bool IsPacked() const { return end != 0 && !again; }
+  };
   struct Slot {
     CustomerState state;
     Customer* owner = nullptr;
@@ -190,6 +207,7 @@ class CustomerTable {
   Result<Customer*> Open(Customer* customer);
   // Puts the state back among the bytes and frees its slot.
   void Pack(Customer* customer);
+  void PackChange(Customer* customer);
   void PackAll();
   // A slot that is free now.
   uint8_t FreeSlot();
@@ -198,8 +216,8 @@ class CustomerTable {
   void MarkUnsaved(Customer* customer);
   void Index(Customer* customer, EventTime due);
   // Does what changes the length of customer->value.
-  template <typename Change>
-  void Resize(Customer* customer, const Change& change);
+  template <typename Action>
+  void Resize(Customer* customer, const Action& action);
   // Whether the customer of this entry of the store is known to have his elsewhere by now. One that
   // no save would take away is noted in dropped_timers_.
   bool IsStale(const Timer& timer);
@@ -225,7 +243,9 @@ class CustomerTable {
   std::deque<Customer*> ring_;
   std::vector<Slot> slots_;
   size_t slot_hand_ = 0;
-  std::vector<Customer*> uncommitted_;
+  std::vector<Outgoing> uncommitted_;
+  std::vector<char> packed_;
+  size_t packed_max_;
   uint32_t current_ = 1;            // transaction that changes belong to
   uint32_t committed_ = 0;          // newest one that is committed
   std::vector<Customer*> unsaved_;  // but for those of the pass

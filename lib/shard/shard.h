@@ -105,7 +105,7 @@ class Shard {
   [[nodiscard]] ShardMeta Meta() const;
   // Something besides T and the position has changed.
   [[nodiscard]] bool HasChanges() const {
-    return !outbox_.empty() || !customers_.uncommitted().empty() || meta_dirty_;
+    return !outbox_.empty() || customers_.uncommitted() > 0 || meta_dirty_;
   }
   // The position has moved since the last commit.
   [[nodiscard]] bool HasMoved() const { return moved_; }

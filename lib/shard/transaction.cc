@@ -29,8 +29,8 @@ class Transaction {
   // of the transaction before records go there, and librdkafka asks for all at once that it
   // knows of by the time it asks.
   TxResult ProduceFirst(Shard* shard) {
-    Customer* const customer = shard->customers().Uncommitted(0);
-    return customer != nullptr ? ProduceCustomer(shard, customer) : TxResult();
+    const auto first = shard->customers().Uncommitted(0);
+    return first ? ProduceChange(shard, *first) : TxResult();
   }
 
   TxResult ProduceRest(Shard* shard) {
@@ -45,8 +45,8 @@ class Transaction {
     for (const DeadLetter& dead : shard->outbox().dead_letters) {
       if (TxResult r = ProduceDeadLetter(dead); !r.ok()) return r;
     }
-    for (size_t i = 1; Customer* customer = shard->customers().Uncommitted(i); ++i) {
-      if (TxResult r = ProduceCustomer(shard, customer); !r.ok()) return r;
+    for (size_t i = 1; const auto change = shard->customers().Uncommitted(i); ++i) {
+      if (TxResult r = ProduceChange(shard, *change); !r.ok()) return r;
     }
     // Last, so that whoever reads the log knows that nothing of this transaction follows.
     if (HB_MUTANT("meta-left-out")) return {};
@@ -61,14 +61,13 @@ class Transaction {
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
 
  private:
-  TxResult ProduceCustomer(Shard* shard, Customer* customer) {
-    const std::optional<std::string_view> value = shard->customers().Encode(customer);
+  TxResult ProduceChange(Shard* shard, const CustomerTable::Change& change) {
     key_.assign(1, 'c');
-    key_ += customer->id;
+    key_ += change.id;
     return Send({.topic = topics_.changelog,
                  .partition = shard->options().partition,
                  .key = key_,
-                 .value = value});
+                 .value = change.value});
   }
 
   // An input record may be as large as a record can be. Whatever of it does not fit is left out:

@@ -148,7 +148,7 @@ size_t Worker::UncommittedBytes() const {
 }
 
 size_t Worker::UncommittedBytes(Shard& shard) const {
-  return shard.OutboxBytes() + shard.customers().uncommitted().size() * change_bytes_;
+  return shard.OutboxBytes() + shard.customers().uncommitted() * change_bytes_;
 }
 
 bool Worker::HasPlenty() const {

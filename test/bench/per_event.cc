@@ -65,8 +65,8 @@ int Run(const std::string& file, const std::vector<std::string>& configurations)
     while (true) {
       const Result<size_t> done = shard.Step(kTransaction, now);
       if (!done) return GiveUp(done.error().message);
-      for (size_t n = 0; Customer* customer = shard.customers().Uncommitted(n); ++n)
-        changelog_bytes += shard.customers().Encode(customer).value_or("").size();
+      for (size_t n = 0; const auto change = shard.customers().Uncommitted(n); ++n)
+        changelog_bytes += change->value.value_or("").size();
       for (const OutgoingAlert& alert : shard.outbox().alerts) alert_bytes += alert.payload.size();
       alerts += shard.outbox().alerts.size();
       shard.OnProduced();

@@ -85,8 +85,8 @@ void Live(const std::shared_ptr<const RuleSet>& rules) {
     Require(shard.Step(kUnitsMax, kNow).has_value(), "an event is applied");
   }
   Require(shard.AdvanceTo(AsEventTime(kNow), kUnitsMax).has_value(), "time goes on");
-  for (Customer* customer : shard.customers().uncommitted())
-    Require(shard.customers().Encode(customer).has_value(), "a customer is encoded");
+  for (size_t i = 0; const auto change = shard.customers().Uncommitted(i); ++i)
+    Require(change->value.has_value(), "a customer is encoded");
   shard.OnProduced();
   shard.OnCommitted();
   Require(shard.Save({1, kNow}, "cluster").has_value(), "the shard is saved");

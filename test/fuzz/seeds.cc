@@ -57,12 +57,11 @@ void AppendRecord(std::string_view key, std::string_view value, std::string* out
 void WriteCommit(Shard* shard, Writer* writer) {
   std::string states;
   uint64_t customers = 0;
-  for (Customer* customer : shard->customers().uncommitted()) {
-    const auto state = shard->customers().Encode(customer);
-    if (!state) continue;
-    writer->Write("state", "c" + std::string(*state));
+  for (size_t i = 0; const auto change = shard->customers().Uncommitted(i); ++i) {
+    if (!change->value) continue;
+    writer->Write("state", "c" + std::string(*change->value));
     if (states.size() > 2000) continue;
-    AppendRecord(ChangelogKeyOf(customer->id), *state, &states);
+    AppendRecord(ChangelogKeyOf(change->id), *change->value, &states);
     ++customers;
   }
   ShardMeta meta = shard->Meta();

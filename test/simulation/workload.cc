@@ -161,12 +161,11 @@ void Oracle::Take(Part* part) {
   for (const OutgoingAlert& alert : part->shard->outbox().alerts)
     ++outcome_.alerts[WithoutLateBy(alert.payload)];
   auto& states = outcome_.states[part->shard->options().partition];
-  for (Customer* customer : part->shard->customers().uncommitted()) {
-    const std::optional<std::string_view> bytes = part->shard->customers().Encode(customer);
-    if (bytes) {
-      states[std::string(customer->id)] = *bytes;
+  for (size_t i = 0; const auto change = part->shard->customers().Uncommitted(i); ++i) {
+    if (change->value) {
+      states[std::string(change->id)] = *change->value;
     } else {
-      states.erase(std::string(customer->id));
+      states.erase(std::string(change->id));
     }
   }
   part->shard->OnProduced();

@@ -82,7 +82,8 @@ struct World {
   }
   // What has changed becomes a transaction.
   void Produce() {
-    for (Customer* customer : table.uncommitted()) (void)table.Encode(customer);
+    for (size_t i = 0; table.Uncommitted(i); ++i) {
+    }
     table.OnProduced();
   }
   // A purchase of one of them, in no transaction yet.

@@ -104,8 +104,8 @@ class ShardDriver {
     }
     for (const DeadLetter& dead : shard_->outbox().dead_letters)
       dead_letters.push_back(fmt::format("{}@{}", NameOf(dead.reason), dead.record.offset));
-    for (Customer* customer : shard_->customers().uncommitted())
-      (void)shard_->customers().Encode(customer);
+    for (size_t i = 0; shard_->customers().Uncommitted(i); ++i) {
+    }
     shard_->OnProduced();
     shard_->OnCommitted();
   }

@@ -225,7 +225,8 @@ TEST_CASE(
         }
         case 7:  // commit and save
         case 8: {
-          for (Customer* customer : table->uncommitted()) (void)table->Encode(customer);
+          for (size_t i = 0; table->Uncommitted(i); ++i) {
+          }
           table->OnProduced();
           table->OnCommitted();
           if (random() % 2 == 0) (void)table->Trim();
