@@ -19,8 +19,8 @@ constexpr size_t kTimerBytes = 96;
 constexpr size_t kCustomerBytes = sizeof(Customer) + sizeof(std::string) + 40;
 constexpr size_t kTimersShare = 8;  // timers of customers who are not in memory may take this part
 constexpr size_t kUnpackedShare = 16;  // unpacked states may take this part
-constexpr size_t kPackedShare = 64;    // changes that wait for their commit in one piece, this part
-constexpr size_t kPackedBytesMax = 64u << 20;
+constexpr size_t kOutgoingShare = 64;  // changes that wait for their commit in one piece, this part
+constexpr size_t kOutgoingBytesMax = 64u << 20;
 // What a byte of an encoded state grows to when it is unpacked, as a rule, apart from the parts
 // that every state has.
 constexpr size_t kUnpackedPerByte = 12;
@@ -60,27 +60,32 @@ uint64_t BytesOf(const StoreBatch& batch) {
     __builtin_prefetch(static_cast<const char*>(at) + offset);
 }
 
-[[gnu::always_inline]] inline void FetchValue(const Customer& customer) {
+constexpr auto FetchValue = [](const Customer& customer) __attribute__((always_inline)) {
   constexpr size_t kMost = 384;  // most states are shorter; the processor fetches on by itself
   Fetch(customer.value.data(), std::min(customer.value.size(), kMost));
-}
+};
+constexpr auto FetchId = [](const Customer& customer)
+                             __attribute__((always_inline)) { Fetch(customer.id.data(), 1); };
 
 // For whoever goes through n customers and is at the i-th: fetches those that follow, in two steps,
 // since the second needs what the first has fetched. `at(i)`: the i-th; null: needs no fetching.
-template <typename At>
-[[gnu::always_inline]] inline void FetchAhead(size_t n, size_t i, const At& at) {
+// `fetch`: what the second step is to fetch of a customer.
+template <typename At, typename Then>
+[[gnu::always_inline]] inline void FetchAhead(size_t n, size_t i, const At& at, const Then& fetch) {
   constexpr size_t kAhead = 12;
   if (i + 2 * kAhead < n) {
     if (const Customer* customer = at(i + 2 * kAhead)) Fetch(customer, sizeof *customer);
   }
   if (i + kAhead < n) {
-    if (const Customer* customer = at(i + kAhead)) FetchValue(*customer);
+    if (const Customer* customer = at(i + kAhead)) fetch(*customer);
   }
 }
 
 // The i-th of them.
-Customer* FetchAhead(const std::vector<Customer*>& customers, size_t i) {
-  FetchAhead(customers.size(), i, [&](size_t n) { return customers[n]; });
+template <typename Then>
+[[gnu::always_inline]] inline Customer* FetchAhead(const std::vector<Customer*>& customers,
+                                                   size_t i, const Then& fetch) {
+  FetchAhead(customers.size(), i, [&](size_t n) { return customers[n]; }, fetch);
   return customers[i];
 }
 
@@ -105,11 +110,11 @@ void SortById(std::vector<Customer*>* customers) {
   if (customers->empty()) return;
   std::string_view common = customers->front()->id;
   for (size_t i = 0; i < customers->size(); ++i)
-    common = common.substr(0, CommonPrefix(common, FetchAhead(*customers, i)->id));
+    common = common.substr(0, CommonPrefix(common, FetchAhead(*customers, i, FetchId)->id));
   std::vector<Keyed> keyed;
   keyed.reserve(customers->size());
   for (size_t i = 0; i < customers->size(); ++i) {
-    Customer* customer = FetchAhead(*customers, i);
+    Customer* customer = FetchAhead(*customers, i, FetchId);
     keyed.push_back({FirstBytes(customer->id.substr(common.size())), customer});
   }
   std::ranges::sort(keyed, [](const Keyed& a, const Keyed& b) {
@@ -131,7 +136,7 @@ CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& s
           store, [this](const Timer& timer) { return IsStale(timer); },
           cache_bytes_max / kTimersShare / kTimerBytes),
       slots_(kSlots),
-      packed_max_(std::min(cache_bytes_max / kPackedShare, kPackedBytesMax)) {}
+      outgoing_bytes_max_(std::min(cache_bytes_max / kOutgoingShare, kOutgoingBytesMax)) {}
 
 // ---- Finding and unpacking ---------------------------------------------------------------------
 
@@ -226,7 +231,7 @@ uint8_t CustomerTable::FreeSlot() {
 }
 
 void CustomerTable::Pack(Customer* customer) {
-  if (customer->changed) PackChange(customer);
+  if (customer->changed) KeepOutgoing(customer);
   Slot& slot = slots_[customer->slot];
   unpacked_bytes_ -= slot.bytes;
   slot.owner = nullptr;
@@ -235,16 +240,20 @@ void CustomerTable::Pack(Customer* customer) {
   customer->state = nullptr;
 }
 
-void CustomerTable::PackChange(Customer* customer) {
+void CustomerTable::KeepOutgoing(Customer* customer) {
   const std::string_view encoded = *Encode(customer);
-  if (customer->transaction != current_) return;  // of one that had no use for his change
+  // Of an earlier transaction, whose owner did not ask for what has changed (backtest).
+  if (customer->transaction != current_) return;
   Outgoing& outgoing = uncommitted_[customer->outgoing];
-  if (outgoing.again || packed_.size() + customer->id.size() + encoded.size() > packed_max_) return;
-  outgoing.id = static_cast<uint32_t>(packed_.size());
-  packed_.insert(packed_.end(), customer->id.begin(), customer->id.end());
-  outgoing.value = static_cast<uint32_t>(packed_.size());
-  packed_.insert(packed_.end(), encoded.begin(), encoded.end());
-  outgoing.end = static_cast<uint32_t>(packed_.size());
+  const size_t end = outgoing_bytes_.size() + customer->id.size() + encoded.size();
+  if (outgoing.again || end > outgoing_bytes_max_) return;
+  if (end > outgoing_bytes_.capacity())
+    outgoing_bytes_.reserve(std::min(2 * end, outgoing_bytes_max_));
+  outgoing.id = static_cast<uint32_t>(outgoing_bytes_.size());
+  outgoing_bytes_.insert(outgoing_bytes_.end(), customer->id.begin(), customer->id.end());
+  outgoing.value = static_cast<uint32_t>(outgoing_bytes_.size());
+  outgoing_bytes_.insert(outgoing_bytes_.end(), encoded.begin(), encoded.end());
+  outgoing.end = static_cast<uint32_t>(end);
 }
 
 void CustomerTable::PackAll() {
@@ -266,14 +275,15 @@ void CustomerTable::Resize(Customer* customer, const Action& action) {
 
 std::optional<CustomerTable::Change> CustomerTable::Uncommitted(size_t i) {
   if (i >= uncommitted_.size()) return std::nullopt;
-  FetchAhead(uncommitted_.size(), i, [&](size_t n) {
-    return uncommitted_[n].IsPacked() ? nullptr : uncommitted_[n].customer;
-  });
+  const auto at = [&](size_t n) {
+    return uncommitted_[n].IsThere() ? nullptr : uncommitted_[n].customer;
+  };
+  FetchAhead(uncommitted_.size(), i, at, FetchValue);
   const Outgoing& outgoing = uncommitted_[i];
-  if (!outgoing.IsPacked()) return Change{outgoing.customer->id, Encode(outgoing.customer)};
-  const std::string_view packed(packed_.data(), packed_.size());
-  return Change{packed.substr(outgoing.id, outgoing.value - outgoing.id),
-                packed.substr(outgoing.value, outgoing.end - outgoing.value)};
+  if (!outgoing.IsThere()) return Change{outgoing.customer->id, Encode(outgoing.customer)};
+  const std::string_view bytes(outgoing_bytes_.data(), outgoing_bytes_.size());
+  return Change{bytes.substr(outgoing.id, outgoing.value - outgoing.id),
+                bytes.substr(outgoing.value, outgoing.end - outgoing.value)};
 }
 
 std::optional<std::string_view> CustomerTable::Encode(Customer* customer) {
@@ -335,8 +345,8 @@ void CustomerTable::MarkChanged(Customer* customer) {
     customer->transaction = current_;
     customer->outgoing = static_cast<uint32_t>(uncommitted_.size());
     uncommitted_.push_back({.customer = customer});
-  } else {
-    uncommitted_[customer->outgoing].again = true;
+  } else if (Outgoing& outgoing = uncommitted_[customer->outgoing]; outgoing.end != 0) {
+    outgoing.again = true;
   }
   MarkUnsaved(customer);
   customer->due = customer->state->Due();
@@ -407,7 +417,7 @@ void CustomerTable::OnProduced() {
     pass_->waited = true;  // most will be settled with this one
   }
   uncommitted_.clear();
-  packed_.clear();
+  outgoing_bytes_.clear();
   ++current_;
 }
 
@@ -446,7 +456,7 @@ Status CustomerTable::SaveSome() {
     bytes += customer->value.size();
   };
   for (; pass_->next < pass_->customers.size() && bytes <= save_bytes_max_; ++pass_->next) {
-    Customer* customer = FetchAhead(pass_->customers, pass_->next);
+    Customer* customer = FetchAhead(pass_->customers, pass_->next, FetchValue);
     if (IsSettled(*customer)) {
       add(customer);
     } else {
@@ -510,7 +520,7 @@ void CustomerTable::EndPass() {
   timers_.OnSaved();
   // Those whose deadlines have changed meanwhile have them only here.
   for (size_t i = 0; i < unsaved_.size(); ++i) {
-    const Customer* customer = FetchAhead(unsaved_, i);
+    const Customer* customer = FetchAhead(unsaved_, i, FetchId);
     if (customer->indexed != customer->saved_index)
       timers_.Add({customer->indexed, std::string(customer->id)});
   }
@@ -581,7 +591,8 @@ void CustomerTable::Abandon() {
 }
 
 size_t CustomerTable::memory_bytes() const {
-  return customers_bytes_ + unpacked_bytes_ + packed_.capacity() + timers_.size() * kTimerBytes;
+  return customers_bytes_ + unpacked_bytes_ + outgoing_bytes_.capacity() +
+         timers_.size() * kTimerBytes;
 }
 
 void CustomerTable::AssignStored(EventTime indexed, std::string_view encoded, std::string* value) {

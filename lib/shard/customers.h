@@ -156,6 +156,8 @@ class CustomerTable {
     using IdHash::operator();
     size_t operator()(Likely likely) const { return likely.hash; }
   };
+  // An Abseil newer than 20220623 checks in a debug build that who is equal has the same hash,
+  // which somebody else with the same seven bits of it has not.
   struct Equal : std::equal_to<> {
     using std::equal_to<>::operator();
     bool operator()(std::string_view /*id*/, Likely /*likely*/) const { return true; }
@@ -167,16 +169,16 @@ class CustomerTable {
   // A slot that has held a larger state (encoded) gives its memory back.
   static constexpr size_t kSlotBytesKept = 4096;
 
-  // A customer to be committed. What was made of his first change lies in packed_, as far as there
-  // was room: a commit reads all changes there one after the other, where the customers themselves
-  // would have to be fetched from memory once more.
+  // A customer to be committed. What he became when he was packed for the first time lies in
+  // outgoing_bytes_, as far as there was room: a commit reads all of those one after the other,
+  // where the customers themselves would have to be fetched from memory once more.
   struct Outgoing {
     Customer* customer;
-    bool again = false;  // he has changed since
-    uint32_t id = 0;     // in packed_,
+    bool again = false;  // he has changed since then
+    uint32_t id = 0;     // in outgoing_bytes_,
     uint32_t value = 0;  // right behind it,
     uint32_t end = 0;    // of that; 0: it does not lie there
-    [[nodiscard]] bool IsPacked() const { return end != 0 && !again; }
+    [[nodiscard]] bool IsThere() const { return end != 0 && !again; }
   };
   struct Slot {
     CustomerState state;
@@ -207,7 +209,8 @@ class CustomerTable {
   Result<Customer*> Open(Customer* customer);
   // Puts the state back among the bytes and frees its slot.
   void Pack(Customer* customer);
-  void PackChange(Customer* customer);
+  // For the commit, if there is room.
+  void KeepOutgoing(Customer* customer);
   void PackAll();
   // A slot that is free now.
   uint8_t FreeSlot();
@@ -244,8 +247,8 @@ class CustomerTable {
   std::vector<Slot> slots_;
   size_t slot_hand_ = 0;
   std::vector<Outgoing> uncommitted_;
-  std::vector<char> packed_;
-  size_t packed_max_;
+  std::vector<char> outgoing_bytes_;
+  size_t outgoing_bytes_max_;
   uint32_t current_ = 1;            // transaction that changes belong to
   uint32_t committed_ = 0;          // newest one that is committed
   std::vector<Customer*> unsaved_;  // but for those of the pass

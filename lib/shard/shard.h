@@ -7,7 +7,7 @@
 //   2. Step(): apply what is due, in the order of event time. Before an event at time e every timer
 //      due at or before e fires, at its own due time. Once the partition is drained, wall time
 //      moves T.
-//   3. Take what is to be committed: outbox(), customers().uncommitted(), Meta().
+//   3. Take what is to be committed: outbox(), customers().Uncommitted(i), Meta().
 //   4. OnProduced() once it is in a transaction; Step() may go on from here.
 //   5. OnCommitted(), or, if the commit failed, throw the shard away and restore it.
 //   6. Now and then BeginSave() and, beside the other steps, SaveSome(): write behind to the store.

@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
+#include <vector>
 
 #include "catch.h"
 #include "given.h"
@@ -29,6 +31,7 @@ class RecordingStore final : public Store {
  public:
   struct Batch {
     std::set<std::string> states, timers;  // customers
+    std::vector<std::string> order;        // of the states
     std::string local_meta;
   };
 
@@ -48,6 +51,7 @@ class RecordingStore final : public Store {
     Batch& kept = batches.emplace_back();
     for (const StoreBatch::State& state : batch.states) {
       kept.states.emplace(state.customer);
+      kept.order.emplace_back(state.customer);
       bytes += state.customer.size() + state.bytes.value_or("").size();
     }
     for (const auto* timers : {&batch.timers_removed, &batch.timers_added}) {
@@ -213,6 +217,112 @@ TEST_CASE("customers: whoever is changed again before a save is saved as he was 
   REQUIRE(world.table.Save("record"));
   CHECK(world.table.unsaved() == 0);
   world.CheckStore(700);
+}
+
+TEST_CASE("customers: a commit has everybody's last state, in the order of the first changes") {
+  // With little memory only the first changes fit into what waits for the commit in one piece.
+  const size_t cache_bytes_max = GENERATE(64u << 10, 1u << 20, 64u << 20);
+  World world(cache_bytes_max);
+  std::mt19937 random(7);
+  std::map<std::string, uint64_t> purchases;
+  for (int transaction = 0; transaction < 20; ++transaction) {
+    std::vector<std::string> changed;
+    for (int step = 0; step < 300; ++step) {
+      const int number = static_cast<int>(random() % 200);
+      const std::string id = fmt::format("customer{:04}", number);
+      if (random() % 8 == 0) {
+        const Result<Customer*> found = world.table.Find(id);
+        REQUIRE(found);
+        world.table.Erase(*found);
+        purchases[id] = 0;
+      } else {
+        world.Change(number, kT + Days(transaction) + std::chrono::minutes(step));
+        ++purchases[id];
+      }
+      if (std::find(changed.begin(), changed.end(), id) == changed.end()) changed.push_back(id);
+    }
+    std::vector<std::string> sent;
+    for (size_t i = 0; const auto change = world.table.Uncommitted(i); ++i) {
+      sent.emplace_back(change->id);
+      uint64_t count = 0;
+      if (change->value) {
+        CustomerState state;
+        REQUIRE(world.table.codec().Decode(*change->value, &state));
+        count = state.measures[0].count;
+      }
+      CHECK(count == purchases[sent.back()]);
+    }
+    CHECK(sent == changed);
+    world.table.OnProduced();
+    world.table.OnCommitted();
+  }
+}
+
+TEST_CASE("customers: what nobody asked for before the commit is no part of the next") {
+  World world(1u << 20);
+  world.Change(1, kT);
+  const Customer* first = *world.table.Find("customer0001");
+  world.table.OnProduced();
+  world.table.OnCommitted();
+  world.Change(2, kT);
+  // Others drive the first out of what unpacked customers share.
+  for (int other = 10; first->state != nullptr; ++other)
+    REQUIRE(world.table.Find(fmt::format("customer{:04}", other)));
+  REQUIRE(world.table.Uncommitted(0));
+  CHECK(world.table.Uncommitted(0)->id == "customer0002");
+  CHECK_FALSE(world.table.Uncommitted(1));
+}
+
+TEST_CASE("customers: a save goes in the order of the keys") {
+  const std::string common = GENERATE("", "a prefix of all of them ");
+  std::vector<std::string> ids;
+  for (const std::string_view end : {"a", "ab", "abcdefgh", "abcdefgh1", "abcdefgh2", "b", "\xff"})
+    ids.push_back(common + std::string(end));
+  ids.insert(ids.begin() + 1, common + std::string("a\0", 2));
+  if (!common.empty()) ids.insert(ids.begin(), common);
+  const std::vector<std::string> sorted = ids;
+  World world(1u << 20);
+  std::shuffle(ids.begin(), ids.end(), std::mt19937(3));
+  for (const std::string& id : ids) world.table.MarkChanged(*world.table.Find(id));
+  world.Produce();
+  world.table.OnCommitted();
+  REQUIRE(world.table.Save("record"));
+  REQUIRE(world.store.batches.size() == 1);
+  CHECK(world.store.batches[0].order == sorted);
+}
+
+TEST_CASE("customers: a deadline that moves while a save goes on is kept") {
+  World world(1u << 20);
+  const auto set_due = [&](std::string_view id, EventTime due) {
+    Customer* customer = *world.table.Find(id);
+    customer->state->rules[0].due = due;
+    customer->state->lifecycle_due = EventTime::Never();
+    world.table.MarkChanged(customer);
+  };
+  for (const char* id : {"a", "b"}) set_due(id, kT + Days(10));
+  world.Produce();
+  world.table.OnCommitted();
+  set_due("c", kT + Days(20));
+  world.table.BeginSave("record");  // of c only with the next commit
+  REQUIRE(world.table.SaveSome());
+  REQUIRE(world.table.IsSaving());
+  set_due("a", kT + Days(12));  // later: his entry stays where it is, which is in the store
+  set_due("b", kT + Days(5));   // earlier: only in memory
+  world.Produce();
+  world.table.OnCommitted();
+  while (world.table.IsSaving()) REQUIRE(world.table.SaveSome());
+  for (const auto& [id, day] :
+       std::vector<std::pair<std::string_view, int>>{{"b", 5}, {"a", 12}, {"c", 20}}) {
+    EventTime due;
+    size_t mended = 0;
+    const Result<Customer*> next = world.table.NextDue(kT + Days(30), 100, &due, &mended);
+    REQUIRE(next);
+    REQUIRE(*next != nullptr);
+    CHECK((*next)->id == id);
+    CHECK(due == kT + Days(day));
+    (*next)->state->rules[0].due = EventTime::Never();
+    world.table.MarkChanged(*next);
+  }
 }
 
 TEST_CASE("customers: so many deadlines are mended at a time") {
