@@ -94,7 +94,7 @@ def save(options, rows):
     """Both files. Returns their folder."""
     folder = pathlib.Path(options.into)
     folder.mkdir(parents=True, exist_ok=True)
-    run = {"date": datetime.date.today().isoformat(), "rules": RULE.name, "partitions": options.partitions, "workers": options.workers,
+    run = {"date": datetime.date.today().isoformat(), "rules": ["two.yaml", RULE.name], "partitions": options.partitions, "workers": options.workers,
            "events_each": options.each, "days": DAYS, "sizes": rows}
     (folder / "growth.json").write_text(json.dumps(run, indent=2) + "\n")
     draw(rows, folder / "growth.svg")
