@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <utility>
 
 #include "base/fault.h"
+#include "shard/fetch.h"
 
 namespace heartbeatd {
 namespace {
@@ -28,13 +28,6 @@ constexpr size_t kUnpackedPerByte = 12;
 // What an allocation takes, with what the allocator rounds it up by on average.
 size_t Allocated(size_t bytes) { return bytes + bytes / 8; }
 
-// A long id lies in the map and in the timer index.
-size_t BytesOf(const Customer& customer) {
-  constexpr size_t kInPlace = 15;
-  const size_t id = customer.id.size() > kInPlace ? 2 * Allocated(customer.id.size() + 1) : 0;
-  return kCustomerBytes + id + Allocated(customer.value.capacity());
-}
-
 // States grow by a few bytes with each event: room up to the end of the allocator's size class
 // costs nothing.
 size_t RoomFor(size_t bytes) {
@@ -42,88 +35,14 @@ size_t RoomFor(size_t bytes) {
   return (bytes + kClass) / kClass * kClass - 1;
 }
 
-// What goes into the store: keys and values. A timer is its time and its customer.
-uint64_t BytesOf(const StoreBatch& batch) {
-  uint64_t bytes = 0;
-  for (const StoreBatch::State& state : batch.states)
-    bytes += state.customer.size() + state.bytes.value_or("").size();
-  for (const auto* timers : {&batch.timers_removed, &batch.timers_added})
-    for (const Timer& timer : *timers) bytes += sizeof(int64_t) + timer.customer.size();
-  return bytes;
-}
-
-// Begin to fetch from memory, and wait for nothing. Inlined, since GCC takes a function that does
-// nothing else for one without effect, and leaves calls of it out.
-[[gnu::always_inline]] inline void Fetch(const void* at, size_t bytes) {
-  constexpr size_t kLine = 64;
-  for (size_t offset = 0; offset < bytes; offset += kLine)
-    __builtin_prefetch(static_cast<const char*>(at) + offset);
-}
-
-constexpr auto FetchValue = [](const Customer& customer) __attribute__((always_inline)) {
-  constexpr size_t kMost = 384;  // most states are shorter; the processor fetches on by itself
-  Fetch(customer.value.data(), std::min(customer.value.size(), kMost));
-};
-constexpr auto FetchId = [](const Customer& customer)
-                             __attribute__((always_inline)) { Fetch(customer.id.data(), 1); };
-
-// For whoever goes through n customers and is at the i-th: fetches those that follow, in two steps,
-// since the second needs what the first has fetched. `at(i)`: the i-th; null: needs no fetching.
-// `fetch`: what the second step is to fetch of a customer.
-template <typename At, typename Then>
-[[gnu::always_inline]] inline void FetchAhead(size_t n, size_t i, const At& at, const Then& fetch) {
-  constexpr size_t kAhead = 12;
-  if (i + 2 * kAhead < n) {
-    if (const Customer* customer = at(i + 2 * kAhead)) Fetch(customer, sizeof *customer);
-  }
-  if (i + kAhead < n) {
-    if (const Customer* customer = at(i + kAhead)) fetch(*customer);
-  }
-}
-
-// The i-th of them.
-template <typename Then>
-[[gnu::always_inline]] inline Customer* FetchAhead(const std::vector<Customer*>& customers,
-                                                   size_t i, const Then& fetch) {
-  FetchAhead(customers.size(), i, [&](size_t n) { return customers[n]; }, fetch);
-  return customers[i];
-}
-
-size_t CommonPrefix(std::string_view a, std::string_view b) {
-  return static_cast<size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
-}
-
-// The first eight bytes as a number that orders as they do; shorter ones as if zeros followed.
-uint64_t FirstBytes(std::string_view bytes) {
-  uint64_t number = 0;
-  std::memcpy(&number, bytes.data(), std::min(bytes.size(), sizeof number));
-  return std::endian::native == std::endian::little ? __builtin_bswap64(number) : number;
-}
-
-// Looks at each customer twice, in turn, instead of with each comparison: those compare the bytes
-// that follow what all ids begin with.
-void SortById(std::vector<Customer*>* customers) {
-  struct Keyed {
-    uint64_t bytes;
-    Customer* customer;
-  };
-  if (customers->empty()) return;
-  std::string_view common = customers->front()->id;
-  for (size_t i = 0; i < customers->size(); ++i)
-    common = common.substr(0, CommonPrefix(common, FetchAhead(*customers, i, FetchId)->id));
-  std::vector<Keyed> keyed;
-  keyed.reserve(customers->size());
-  for (size_t i = 0; i < customers->size(); ++i) {
-    Customer* customer = FetchAhead(*customers, i, FetchId);
-    keyed.push_back({FirstBytes(customer->id.substr(common.size())), customer});
-  }
-  std::ranges::sort(keyed, [](const Keyed& a, const Keyed& b) {
-    return a.bytes != b.bytes ? a.bytes < b.bytes : a.customer->id < b.customer->id;
-  });
-  std::ranges::transform(keyed, customers->begin(), &Keyed::customer);
-}
-
 }  // namespace
+
+// A long id lies in the map and in the timer index.
+size_t CustomerTable::BytesOf(const Customer& customer) {
+  constexpr size_t kInPlace = 15;
+  const size_t id = customer.id.size() > kInPlace ? 2 * Allocated(customer.id.size() + 1) : 0;
+  return kCustomerBytes + id + Allocated(customer.value.capacity());
+}
 
 CustomerTable::CustomerTable(const RuleSet& rules, CustomerState fresh, Store& store,
                              size_t cache_bytes_max)
@@ -192,7 +111,7 @@ void CustomerTable::Prefetch(std::span<const std::string_view> ids) const {
   }
   for (size_t i = 0; i < ids.size(); ++i) {
     const auto it = customers_.find(ids[i], hashes[i]);
-    if (it != customers_.end()) FetchValue(it->second);
+    if (it != customers_.end()) Fetch(it->second.value);
   }
 }
 
@@ -278,7 +197,7 @@ std::optional<CustomerTable::Change> CustomerTable::Uncommitted(size_t i) {
   const auto at = [&](size_t n) {
     return uncommitted_[n].IsThere() ? nullptr : uncommitted_[n].customer;
   };
-  FetchAhead(uncommitted_.size(), i, at, FetchValue);
+  FetchAhead(uncommitted_.size(), i, at, &Customer::value);
   const Outgoing& outgoing = uncommitted_[i];
   if (!outgoing.IsThere()) return Change{outgoing.customer->id, Encode(outgoing.customer)};
   const std::string_view bytes(outgoing_bytes_.data(), outgoing_bytes_.size());
@@ -396,21 +315,6 @@ Result<Customer*> CustomerTable::NextDue(EventTime up_to, size_t mended_max, Eve
   return nullptr;
 }
 
-// Whoever changes in every transaction is saved as of the one that is made up now.
-void CustomerTable::CopyUnsettled() {
-  copied_in_ = current_;
-  size_t bytes = 0;
-  std::erase_if(pass_->unsettled, [&](Customer* customer) {
-    if (customer->transaction != current_ || bytes > save_bytes_max_) return false;
-    copies_.push_back({customer, customer->indexed, customer->exists, customer->value});
-    bytes += customer->value.size();
-    customer->copied = true;
-    customer->unsaved = false;
-    unsaved_bytes_ -= BytesOf(*customer);
-    return true;
-  });
-}
-
 void CustomerTable::OnProduced() {
   if (pass_ && pass_->next == pass_->customers.size()) {
     if (pass_->waited && copies_.empty()) CopyUnsettled();
@@ -421,141 +325,7 @@ void CustomerTable::OnProduced() {
   ++current_;
 }
 
-// ---- Saving ------------------------------------------------------------------------------------
-
-void CustomerTable::BeginSave(std::string local_meta) {
-  if (!pass_) pass_ = std::make_unique<Pass>();
-  pass_->local_meta = std::move(local_meta);
-  std::vector<Customer*>& customers = pass_->customers;
-  customers.erase(customers.begin(), customers.begin() + static_cast<std::ptrdiff_t>(pass_->next));
-  pass_->next = 0;
-  pass_->waited = false;
-  for (std::vector<Customer*>* more : {&pass_->unsettled, &unsaved_}) {
-    customers.insert(customers.end(), more->begin(), more->end());
-    more->clear();
-  }
-  // In the order of the keys: neighbours in the batch are neighbours in the memtable, which is what
-  // makes inserting them cheap.
-  SortById(&customers);
-  pass_->dropped_timers.insert(pass_->dropped_timers.end(), dropped_timers_.begin(),
-                               dropped_timers_.end());
-  dropped_timers_.clear();
-}
-
-Status CustomerTable::SaveSome() {
-  if (!pass_->dropped_timers.empty()) return SaveDroppedTimers();
-  if (!copies_.empty() && copied_in_ <= committed_) return SaveCopies();
-  StoreBatch batch;
-  std::vector<Customer*> in_batch;
-  size_t bytes = 0;
-  const auto add = [&](Customer* customer) {
-    const std::optional<std::string_view> encoded = Encode(customer);
-    AddTo(&batch, *customer, customer->indexed,
-          encoded ? std::optional<std::string_view>(customer->value) : std::nullopt);
-    in_batch.push_back(customer);
-    bytes += customer->value.size();
-  };
-  for (; pass_->next < pass_->customers.size() && bytes <= save_bytes_max_; ++pass_->next) {
-    Customer* customer = FetchAhead(pass_->customers, pass_->next, FetchValue);
-    if (IsSettled(*customer)) {
-      add(customer);
-    } else {
-      pass_->unsettled.push_back(customer);
-    }
-  }
-  if (in_batch.empty()) {
-    std::erase_if(pass_->unsettled, [&](Customer* customer) {
-      if (!IsSettled(*customer)) return false;
-      add(customer);
-      return true;
-    });
-  }
-  const bool last =
-      pass_->next == pass_->customers.size() && pass_->unsettled.empty() && copies_.empty();
-  if (in_batch.empty() && !last) return {};
-  if (last) batch.local_meta = pass_->local_meta;
-  if (Status written = Write(&batch); !written) {
-    pass_->unsettled.insert(pass_->unsettled.end(), in_batch.begin(), in_batch.end());
-    return written;
-  }
-  for (Customer* customer : in_batch) {
-    customer->saved_index = customer->indexed;
-    customer->unsaved = false;
-    unsaved_bytes_ -= BytesOf(*customer);
-  }
-  if (last) EndPass();
-  return {};
-}
-
-// Entries that a restore has left behind; but not where somebody has come to have his there since.
-Status CustomerTable::SaveDroppedTimers() {
-  StoreBatch batch;
-  for (const Timer& timer : pass_->dropped_timers) {
-    const Result<Customer*> found = Lookup(timer.customer);
-    if (!found) return std::unexpected(found.error());
-    if ((*found)->saved_index != timer.due) batch.timers_removed.push_back(timer);
-  }
-  if (Status written = Write(&batch); !written) return written;
-  pass_->dropped_timers.clear();
-  return {};
-}
-
-// In a batch of their own: the same customers may be there again, as of later.
-Status CustomerTable::SaveCopies() {
-  StoreBatch batch;
-  for (const Copy& copy : copies_)
-    AddTo(&batch, *copy.customer, copy.indexed,
-          copy.exists ? std::optional<std::string_view>(copy.value) : std::nullopt);
-  if (Status written = Write(&batch); !written) return written;
-  for (const Copy& copy : copies_) {
-    copy.customer->saved_index = copy.indexed;
-    copy.customer->copied = false;
-  }
-  copies_.clear();
-  return {};
-}
-
-void CustomerTable::EndPass() {
-  pass_.reset();
-  timers_.OnSaved();
-  // Those whose deadlines have changed meanwhile have them only here.
-  for (size_t i = 0; i < unsaved_.size(); ++i) {
-    const Customer* customer = FetchAhead(unsaved_, i, FetchId);
-    if (customer->indexed != customer->saved_index)
-      timers_.Add({customer->indexed, std::string(customer->id)});
-  }
-  Trim();
-}
-
-Status CustomerTable::Save(std::string local_meta) {
-  BeginSave(std::move(local_meta));
-  while (IsSaving()) {
-    if (Status saved = SaveSome(); !saved) return saved;
-  }
-  return {};
-}
-
-void CustomerTable::AddTo(StoreBatch* batch, const Customer& customer, EventTime indexed,
-                          std::optional<std::string_view> value) {
-  batch->states.push_back({customer.id, value});
-  if (indexed == customer.saved_index) return;
-  if (customer.saved_index != EventTime::Never())
-    batch->timers_removed.push_back({customer.saved_index, std::string(customer.id)});
-  if (indexed != EventTime::Never())
-    batch->timers_added.push_back({indexed, std::string(customer.id)});
-}
-
-// A customer's state and timer go in one batch: a timer without its state, or the reverse, would be
-// looked for in the wrong place.
-Status CustomerTable::Write(StoreBatch* batch) {
-  std::sort(batch->timers_removed.begin(), batch->timers_removed.end());
-  std::sort(batch->timers_added.begin(), batch->timers_added.end());
-  if (HB_FAULT_ERROR("store.write"))
-    return Fail("local state: writing: I/O error", ExitCode::kTemporary);
-  if (Status done = store_.Write(*batch); !done) return done;
-  saved_bytes_ += BytesOf(*batch);
-  return {};
-}
+// ---- Memory ------------------------------------------------------------------------------------
 
 bool CustomerTable::Trim() {
   if (memory_bytes() <= cache_bytes_max_) return true;

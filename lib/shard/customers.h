@@ -202,6 +202,8 @@ class CustomerTable {
     std::vector<Timer> dropped_timers;
   };
 
+  // What he takes in memory.
+  static size_t BytesOf(const Customer& customer);
   // Customer, packed; read from the store if need be.
   Result<Customer*> Lookup(std::string_view id);
   Status Unpack(Customer* customer);

@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/id.h"
 #include "shard/customers.h"
+#include "shard/fetch.h"
 
 namespace heartbeatd {
 namespace {
@@ -21,36 +22,6 @@ constexpr size_t kIngestMin = 5'000;  // customers from which on a sorted file i
 constexpr size_t kPerBuffered = 256;
 
 using Buffered = std::pair<const std::string, std::optional<std::string>>;
-
-// By id. Most ids differ in their beginnings, which lie here, unlike the ids.
-struct Ordered {
-  uint64_t beginning;
-  Buffered* one;
-  bool operator<(const Ordered& other) const {
-    return beginning != other.beginning ? beginning < other.beginning
-                                        : one->first < other.one->first;
-  }
-};
-
-// The first eight bytes, ordered as numbers as they are as text.
-uint64_t BeginningOf(std::string_view id) {
-  uint64_t beginning = 0;
-  for (size_t i = 0; i < sizeof beginning; ++i)
-    beginning = beginning << 8 | (i < id.size() ? static_cast<unsigned char>(id[i]) : 0U);
-  return beginning;
-}
-
-// What follows lies anywhere in memory: it is fetched in two steps, the second of which needs what
-// the first has fetched. Inline, since GCC takes a function that does nothing else for one without
-// effect.
-[[gnu::always_inline]] inline void FetchAhead(const std::vector<Ordered>& sorted, size_t i) {
-  constexpr size_t kAhead = 8;
-  if (i + 2 * kAhead < sorted.size()) __builtin_prefetch(sorted[i + 2 * kAhead].one);
-  if (i + kAhead < sorted.size()) {
-    const std::optional<std::string>& value = sorted[i + kAhead].one->second;
-    if (value) __builtin_prefetch(value->data());
-  }
-}
 
 }  // namespace
 
@@ -321,14 +292,16 @@ void Restore::ClearBuffer(Part* part) {
 // sees that it is out of date.
 Status Restore::Spill(Part* part) {
   StoreBatch batch;
-  std::vector<Ordered> sorted;
+  std::vector<Buffered*> sorted;
   sorted.reserve(part->buffer.size());
-  for (Buffer::value_type& one : part->buffer) sorted.push_back({BeginningOf(one.first), &one});
-  std::sort(sorted.begin(), sorted.end());
+  for (Buffer::value_type& one : part->buffer) sorted.push_back(&one);
+  SortById(&sorted, &Buffered::first);
   batch.states.reserve(sorted.size());
+  const auto state_of = [](const Buffered& one) -> std::string_view {
+    return one.second ? std::string_view(*one.second) : std::string_view();
+  };
   for (size_t i = 0; i < sorted.size(); ++i) {
-    FetchAhead(sorted, i);
-    auto& [customer, value] = *sorted[i].one;
+    auto& [customer, value] = *FetchAhead(sorted, i, state_of);
     if (!value) {
       batch.states.push_back({customer, std::nullopt});
       continue;
