@@ -1,8 +1,10 @@
 #include "client.h"
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 namespace kit {
 namespace {
@@ -32,6 +34,17 @@ Handle NewHandle(rd_kafka_type_t type, rd_kafka_conf_t* conf) {
   Handle handle(rd_kafka_new(type, conf, error.data(), error.size()));
   if (!handle) Die(error.data());
   return handle;
+}
+
+// Of an answer as a whole, or of the first partition that has one: " of t: why". Empty if none.
+std::string FirstError(rd_kafka_resp_err_t whole, const rd_kafka_topic_partition_list_t* list) {
+  if (whole != RD_KAFKA_RESP_ERR_NO_ERROR) return std::string(": ") + rd_kafka_err2str(whole);
+  for (int i = 0; i < list->cnt; ++i) {
+    const rd_kafka_topic_partition_t& one = list->elems[i];
+    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR)
+      return std::string(" of ") + one.topic + ": " + rd_kafka_err2str(one.err);
+  }
+  return "";
 }
 
 }  // namespace
@@ -133,19 +146,19 @@ Partitions AllPartitions(rd_kafka_t* handle, const std::vector<std::string>& top
 }
 
 Partitions Edges(rd_kafka_t* handle, const rd_kafka_topic_partition_list_t* partitions, Edge edge) {
-  Partitions list(rd_kafka_topic_partition_list_copy(partitions));
-  for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = static_cast<int64_t>(edge);
-  const rd_kafka_resp_err_t error =
-      rd_kafka_offsets_for_times(handle, list.get(), kAnswerTimeoutMs);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-    Die(std::string("cannot ask for offsets: ") + rd_kafka_err2str(error));
-  for (int i = 0; i < list->cnt; ++i) {
-    if (list->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      Die(std::string("cannot ask for offsets of ") + list->elems[i].topic + ": " +
-          rd_kafka_err2str(list->elems[i].err));
-    }
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(kAnswerTimeoutMs);
+  while (true) {
+    Partitions list(rd_kafka_topic_partition_list_copy(partitions));
+    for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = static_cast<int64_t>(edge);
+    const std::string error =
+        FirstError(rd_kafka_offsets_for_times(handle, list.get(), kAnswerTimeoutMs), list.get());
+    if (error.empty()) return list;
+    if (std::chrono::steady_clock::now() > deadline) Die("cannot ask for offsets" + error);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    // offsets_for_times does not learn of leaders anew by itself; any look at all topics does.
+    PartitionCount(handle, list->elems[0].topic);
   }
-  return list;
 }
 
 }  // namespace kit

@@ -84,7 +84,8 @@ enum class Edge : int64_t { kEnd = -1, kBegin = -2 };
 
 // The list with each offset set to that edge. `kEnd` is the high watermark if the handle is
 // read_uncommitted. A consumer's cached or queried watermarks will not do: they follow the last
-// stable offset, and a frozen broker makes them lie.
+// stable offset, and a frozen broker makes them lie. Asks again for up to 10 s, since a broker that
+// comes back names its topics before it leads their partitions; ends the process after that.
 Partitions Edges(rd_kafka_t* handle, const rd_kafka_topic_partition_list_t* partitions, Edge edge);
 
 }  // namespace kit
