@@ -224,7 +224,7 @@ class Daemon {
                     .offset = c.commit_interval * kafka.worker / c.workers,
                     .events_max = std::min(c.commit_max_events, memory.commit_events_max),
                     .bytes_max = memory.output_queue},
-        .flush_interval = c.flush_interval,
+        .write_behind = {.interval = c.flush_interval},
         .cache_bytes_max = memory.customers};
     Result<std::unique_ptr<EventSource>> input = MakeGroupSource(kafka, prober, clock_);
     if (!input) return std::unexpected(std::move(input.error()));

@@ -1,7 +1,7 @@
 // The worker's two doors to the broker: EventSource (everything that is read) and Committer
 // (everything that a commit does to the outside world). Production implements them over librdkafka
 // (lib/kafka); tests and the simulation over fakes. The protocol itself (what is called when, and
-// what happens on failure) lives above them, in worker.cc, restore.cc and commit.cc.
+// what happens on failure) lives above them, in worker.cc, restore.cc and transaction.cc.
 //
 // Nothing here is thread-safe: one worker thread owns one source, one changelog source and one
 // committer.

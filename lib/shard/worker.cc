@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/fault.h"
+#include "shard/report.h"
 
 namespace heartbeatd {
 namespace {
@@ -21,18 +22,10 @@ constexpr Duration kBackoffMax = std::chrono::seconds(5);
 // A producer that was fenced waits this long (one heartbeat) to see whether the member is fenced
 // too.
 constexpr Duration kHeartbeat = std::chrono::seconds(3);
-constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
 // Messages and timers of a shard between two looks at the clock: where each of them waits for a
 // disk, more of them would keep the commit waiting.
 constexpr size_t kSlice = 500;
 constexpr Duration kPatience = std::chrono::milliseconds(5);
-// Write-behinds may take this part of a worker's time, and with twice unsaved_max customers waiting
-// for one the larger part.
-constexpr int kSaveShare = 20;
-constexpr int kSaveShareBehind = 8;
-// A pass that has written so much is made to survive a killed process at once, instead of when it
-// is next time for it: whoever starts then has less to read again.
-constexpr uint64_t kFlushBytesMin = 4u << 20;
 // SIGTERM is waited for; what is not written by then the next start reads from the changelog.
 constexpr Duration kStopSaveMax = std::chrono::seconds(10);
 
@@ -61,9 +54,9 @@ Worker::Worker(WorkerOptions options, WorkerParts parts)
       parts_(std::move(parts)),
       tail_(options_.commit_tail),
       schedule_(options_.commits),
-      units_max_(options_.commits.events_max) {
-  last_store_flush_ = parts_.clock.Monotonic();
-}
+      write_behind_(options_.write_behind, options_.restore.cluster_id, parts_.clock,
+                    parts_.metrics),
+      units_max_(options_.commits.events_max) {}
 
 Status Worker::Step(Duration wait) {
   if (Status polled = Poll(wait); !polled) return polled;
@@ -82,7 +75,7 @@ Status Worker::Step(Duration wait) {
       if (Status looked = LookAtCommit(kPatience); !looked) return looked;
     }
     if (phase_ == Phase::kRunning) {
-      if (Status saved = WriteBehind(); !saved) return saved;
+      if (Status saved = StepWriteBehind(); !saved) return saved;
     }
   }
   if (parts_.clock.Monotonic() - last_report_ >= kReportEvery) Report();
@@ -97,10 +90,10 @@ Status Worker::Stop() {
   size_t unsaved = 0;
   for (const auto& [partition, shard] : shards_) {
     if (!shard->IsSettled()) continue;
-    if (Status saved = SaveShard(shard.get(), until); !saved)
+    if (Status saved = write_behind_.SaveAll(shard.get(), until); !saved)
       spdlog::warn("{}", saved.error().message);
     unsaved += shard->customers().unsaved();
-    if (Status flushed = FlushShard(shard.get()); !flushed)
+    if (Status flushed = write_behind_.Flush(shard.get()); !flushed)
       spdlog::warn("{}", flushed.error().message);
   }
   if (unsaved > 0)
@@ -133,7 +126,7 @@ Status Worker::Poll(Duration wait) {
 
 bool Worker::MustWait() const {
   size_t behind = 0;
-  for (const Shard* shard : crowded_) behind += shard->intake().buffered();
+  for (const Shard* shard : write_behind_.crowded()) behind += shard->intake().buffered();
   return IsFull() || behind >= kBufferedMax;
 }
 
@@ -322,13 +315,12 @@ Status Worker::StepRestore() {
       next.push_back(part.meta.next[topic]);
       positions.push_back({{topic, part.partition}, next.back()});
     }
-    synced_[part.partition] = part.synced;
-    last_save_[part.partition] = parts_.clock.Monotonic();
     auto shard = std::make_unique<Shard>(std::move(shard_options), std::move(part.store),
                                          std::move(part.meta));
     for (const auto& [topic, offset] : poison_[part.partition]) shard->MarkPoison(topic, offset);
     if (part.is_new) shard->MarkNew();
     any_new = any_new || part.is_new;
+    write_behind_.Add(shard.get(), part.synced);
     shards_[part.partition] = std::move(shard);
   }
   phase_ = Phase::kRunning;
@@ -376,7 +368,7 @@ Status Worker::Process() {
       work_left_ = true;
       break;
     }
-    if (IsCrowded(shard)) continue;
+    if (write_behind_.IsCrowded(shard)) continue;
     bytes -= UncommittedBytes(*shard);
     const size_t slice = std::min(kSlice, units_max_ - units_);
     const Result<size_t> done = shard->Step(slice, wall);
@@ -409,7 +401,7 @@ bool Worker::CommitIsDue() const {
     what.changed = what.changed || shard->HasChanges();
     what.moved = what.moved || shard->HasMoved();
     // Who is crowded takes nothing before more is committed and saved.
-    if (crowded_.empty()) what.lag += shard->intake().Lag();
+    if (write_behind_.crowded().empty()) what.lag += shard->intake().Lag();
   }
   return schedule_.IsDue(what, parts_.clock.Monotonic());
 }
@@ -419,7 +411,7 @@ Status Worker::StartCommit() {
   const size_t units = std::exchange(units_, 0);
   if (changed.empty() || !parts_.input.IsMember()) return {};
   for (Shard* shard : changed) {
-    if (HB_MUTANT("store-before-commit")) (void)SaveShard(shard, Duration::max());
+    if (HB_MUTANT("store-before-commit")) (void)write_behind_.SaveAll(shard, Duration::max());
   }
   commit_ = Describe(changed);
   commit_.units = units;
@@ -459,8 +451,9 @@ Status Worker::OnCommitEnded(const TransactionResult& ended) {
   for (size_t i = 0; i < commit_.shards.size(); ++i) {
     Shard* shard = commit_.shards[i];
     shard->OnCommitted();
-    synced_[shard->options().partition] = {ended.positions[i], commit_.began.wall};
-    committed_next_[shard->options().partition] = commit_.next[i];
+    const int32_t partition = shard->options().partition;
+    write_behind_.OnCommitted(partition, {ended.positions[i], commit_.began.wall});
+    committed_next_[partition] = commit_.next[i];
   }
   schedule_.OnPositionCommitted(parts_.clock.Monotonic());
   first_record_open_ = false;  // a new shard is in every transaction until it is committed
@@ -568,114 +561,15 @@ Status Worker::Resync() {
 
 // ---- 5. Write behind ---------------------------------------------------------------------------
 
-// Only what is committed may be written, and under load there is always something that is not yet:
-// passes go on beside the work, a batch at a time (CustomerTable).
-Status Worker::WriteBehind() {
-  const Duration now = parts_.clock.Monotonic();
-  if (intake_paused_ && now < retry_save_at_) return {};
-  crowded_.clear();
-  for (const auto& [partition, shard] : shards_) {
-    if (!shard->customers().Trim()) crowded_.push_back(shard.get());
-  }
-  if (saving_ == nullptr) {
-    saving_ = DueForSaving();
-    if (saving_ != nullptr) {
-      save_took_ = Duration(0);
-      save_customers_ = saving_->customers().unsaved();
-      save_bytes_ = saving_->customers().saved_bytes();
-      saving_->BeginSave(synced_[saving_->options().partition], options_.restore.cluster_id);
-    }
-  }
-  if (saving_ != nullptr) {
-    const int32_t partition = saving_->options().partition;
-    if (Status saved = SaveSome(now); !saved) return OnStoreFailed(partition, saved.error());
-    if (saving_ == nullptr && intake_paused_) return ResumeIntake();
-  }
-  if (now - last_store_flush_ >= options_.store_flush_interval) {
-    last_store_flush_ = now;
-    for (const auto& [partition, shard] : shards_) {
-      if (Status flushed = FlushShard(shard.get()); !flushed)
-        return OnStoreFailed(partition, flushed.error());
-    }
-  }
-  return {};
-}
-
-Status Worker::SaveSome(Duration now) {
-  const int32_t partition = saving_->options().partition;
-  const bool hurry = !crowded_.empty() || intake_paused_ ||
-                     now - last_save_[partition] > options_.flush_interval_max;
-  if (!hurry && now < save_on_at_) return {};
-  if (Status saved = saving_->SaveSome(); !saved) return saved;
-  HB_FAULT_POINT("store.saved");
-  const Duration end = parts_.clock.Monotonic();
-  save_took_ += end - now;
-  save_on_at_ =
-      end +
-      (end - now) * ((Unsaved() < 2 * options_.unsaved_max ? kSaveShare : kSaveShareBehind) - 1);
-  if (saving_->IsSaving()) return {};
-  Shard* const shard = std::exchange(saving_, nullptr);
-  const uint64_t bytes = shard->customers().saved_bytes() - save_bytes_;
-  parts_.metrics.OnSave(save_took_, save_customers_, bytes);
-  last_save_[partition] = end;
-  return bytes >= kFlushBytesMin ? FlushShard(shard) : Status();
-}
-
-Shard* Worker::DueForSaving() {
-  if (first_record_open_) return nullptr;
-  const Duration now = parts_.clock.Monotonic();
-  Shard* fullest = nullptr;
-  for (const auto& [partition, shard] : shards_) {
-    if (IsCrowded(shard.get())) return shard.get();
-    if (fullest == nullptr || fullest->customers().unsaved() < shard->customers().unsaved())
-      fullest = shard.get();
-  }
-  if (intake_paused_) return fullest;
-  Shard* oldest = nullptr;
-  Duration oldest_age{};
-  for (const auto& [partition, shard] : shards_) {
-    const Duration age = now - last_save_[partition];
-    const bool due =
-        age >= (shard->customers().unsaved() > 0 ? options_.flush_interval : kSaveAtLeastEvery);
-    if (!due || (oldest != nullptr && age <= oldest_age)) continue;
-    oldest = shard.get();
-    oldest_age = age;
-  }
-  const bool overdue = oldest != nullptr && oldest_age >= options_.flush_interval_max;
-  return Unsaved() >= options_.unsaved_max && !overdue ? fullest : oldest;
-}
-
-size_t Worker::Unsaved() const {
-  size_t customers = 0;
-  for (const auto& [partition, shard] : shards_) customers += shard->customers().unsaved();
-  return customers;
-}
-
-bool Worker::IsCrowded(const Shard* shard) const {
-  return std::find(crowded_.begin(), crowded_.end(), shard) != crowded_.end();
-}
-
-Status Worker::SaveShard(Shard* shard, Duration until) {
-  if (saving_ == shard) saving_ = nullptr;  // its pass becomes part of this one
-  const Duration began = parts_.clock.Monotonic();
-  const size_t customers = shard->customers().unsaved();
-  const uint64_t bytes = shard->customers().saved_bytes();
-  shard->BeginSave(synced_[shard->options().partition], options_.restore.cluster_id);
-  while (shard->IsSaving()) {
-    if (parts_.clock.Monotonic() >= until) return {};
-    if (Status saved = shard->SaveSome(); !saved) return saved;
-  }
-  parts_.metrics.OnSave(parts_.clock.Monotonic() - began, customers,
-                        shard->customers().saved_bytes() - bytes);
-  return {};
-}
-
-Status Worker::FlushShard(Shard* shard) {
-  if (HB_FAULT_ERROR("store.flush"))
-    return Fail("local state: flushing: I/O error", ExitCode::kTemporary);
-  Status flushed = shard->FlushStore();
-  HB_FAULT_POINT("store.flushed");
-  return flushed;
+Status Worker::StepWriteBehind() {
+  if (intake_paused_ && parts_.clock.Monotonic() < retry_save_at_) return {};
+  // Of a new shard nothing is committed that a pass could write down.
+  const WriteBehind::Pace pace = first_record_open_ ? WriteBehind::Pace::kHold
+                                 : intake_paused_   ? WriteBehind::Pace::kHurry
+                                                    : WriteBehind::Pace::kSteady;
+  const WriteBehind::Round round = write_behind_.Step(pace);
+  if (round.failure) return OnStoreFailed(round.failure->partition, round.failure->error);
+  return round.pass_ended && intake_paused_ ? ResumeIntake() : Status();
 }
 
 Status Worker::OnStoreFailed(int32_t partition, const Error& error) {
@@ -737,14 +631,11 @@ Status Worker::ResumeIntake() {
 void Worker::DropShards() {
   ForgetCommit();
   Report();
-  saving_ = nullptr;
-  crowded_.clear();
+  write_behind_.Clear();
   restore_.reset();
   for (const int32_t partition : partitions_) parts_.metrics.DropShard(partition);
   shards_.clear();
   reported_.clear();
-  synced_.clear();
-  last_save_.clear();
   committed_next_.clear();
   units_ = 0;
   work_left_ = false;
@@ -766,57 +657,14 @@ void Worker::Count(const Commit& commit, const TxResult& result) {
 
 void Worker::Report() {
   last_report_ = parts_.clock.Monotonic();
-  for (const auto& [partition, shard] : shards_) ReportShard(shard.get());
+  const WallTime now = parts_.clock.Now();
+  for (const auto& [partition, shard] : shards_)
+    ReportShard(*shard, now, &reported_[partition], &parts_.metrics);
   if (!restore_) return;
   for (const auto& [partition, remaining] : restore_->Remaining()) {
     parts_.metrics.SetShard(partition,
                             {.clock_state = "restoring", .restore_remaining = remaining});
   }
-}
-
-void Worker::ReportShard(Shard* shard) {
-  const WallTime now = parts_.clock.Now();
-  const ShardCounters& counters = shard->counters();
-  ShardCounters& last = reported_[shard->options().partition];
-  parts_.metrics.AddEvents("applied", counters.applied - last.applied);
-  parts_.metrics.AddEvents("late", counters.late - last.late);
-  parts_.metrics.AddEvents("duplicate", counters.duplicates - last.duplicates);
-  parts_.metrics.AddEvents("tick", counters.ticks - last.ticks);
-  parts_.metrics.AddEvents("erased", counters.erased - last.erased);
-  parts_.metrics.AddEvents("dead_letter", counters.dead_letters - last.dead_letters);
-  parts_.metrics.AddNoted("timers_fired", counters.timers_fired - last.timers_fired);
-  parts_.metrics.AddNoted("late_beyond_retention",
-                          counters.beyond_retention - last.beyond_retention);
-  parts_.metrics.AddNoted("distinct_saturated",
-                          counters.distinct_saturated - last.distinct_saturated);
-  parts_.metrics.AddNoted("mismatched_keys", counters.mismatched_keys - last.mismatched_keys);
-  parts_.metrics.AddNoted("merge_overflows", shard->intake().overflows() - last.merge_overflows);
-  if (counters.mismatched_keys > 0 && last.mismatched_keys == 0) {
-    spdlog::warn(
-        "{}: partition {} has messages whose key is not their customer's id: one customer's events "
-        "must all go to one partition",
-        options_.name, shard->options().partition);
-  }
-  last = counters;
-  last.merge_overflows = shard->intake().overflows();
-  const bool drained = shard->IsDrained();
-  const bool outage =
-      drained && options_.shard.time_source == TimeSource::kWall && shard->IsOutage(now);
-  const bool wall = drained && options_.shard.time_source == TimeSource::kWall;
-  const double behind =
-      shard->last_event() == EventTime::Min()
-          ? 0.0
-          : std::chrono::duration<double>(AsEventTime(now) - shard->last_event()).count();
-  parts_.metrics.SetShard(shard->options().partition,
-                          {.lag_messages = shard->intake().Lag(),
-                           .lag_seconds = drained ? 0.0 : std::max(0.0, behind),
-                           .clock_seconds = shard->clock() == EventTime::Min()
-                                                ? 0.0
-                                                : static_cast<double>(shard->clock().ms()) / 1000,
-                           .clock_state = outage ? "outage"
-                                          : wall ? "wall"
-                                                 : "events",
-                           .customers = shard->customers_known()});
 }
 
 size_t Worker::TopicIndex(std::string_view topic) const {

@@ -25,6 +25,7 @@
 #include "shard/restore.h"
 #include "shard/shard.h"
 #include "shard/transaction.h"
+#include "shard/write_behind.h"
 
 namespace heartbeatd {
 
@@ -34,13 +35,7 @@ struct WorkerOptions {
   RestoreOptions restore;
   OutputTopics topics;
   CommitScheduleOptions commits;
-  // The least time between two write-behinds of a shard, unless unsaved_max customers of the worker
-  // wait: after a kill they are what is read again. One stretches, up to flush_interval_max, so
-  // that writing takes no more than a twentieth of the time, or an eighth if twice as many wait.
-  Duration flush_interval = std::chrono::seconds(5);
-  Duration flush_interval_max = std::chrono::seconds(30);
-  size_t unsaved_max = 50'000;
-  Duration store_flush_interval = std::chrono::seconds(30);
+  WriteBehindOptions write_behind;
   size_t cache_bytes_max = 64u << 20;  // for the customers of all shards of the worker
   // Where a commit waits for the broker while the worker goes on with the next events.
   CommitTail::Where commit_tail = CommitTail::Where::kOwnThread;
@@ -136,13 +131,7 @@ class Worker {
   // Throws away everything that is not committed and goes back to __meta.
   Status Resync();
   // 5. Write behind.
-  Status WriteBehind();
-  Status SaveSome(Duration now);
-  // Customers of all shards who are not in the store as they are here.
-  [[nodiscard]] size_t Unsaved() const;
-  // A pass as a whole, of a settled shard; `until` (monotonic) ends it before its end.
-  Status SaveShard(Shard* shard, Duration until);
-  Status FlushShard(Shard* shard);
+  Status StepWriteBehind();
   Status OnRestoreFailed(const Error& error);
   // What the local store's failure means for the process. `partition` of the shard.
   Status OnStoreFailed(int32_t partition, const Error& error);
@@ -152,14 +141,8 @@ class Worker {
   Status PauseIntake(const Error& why);
   Status ResumeIntake();
 
-  // The shard that is to be saved next; null: none.
-  [[nodiscard]] Shard* DueForSaving();
-  // Has more in memory than it may, most of it not saved: it takes nothing new.
-  [[nodiscard]] bool IsCrowded(const Shard* shard) const;
-
   void DropShards();
   void Report();
-  void ReportShard(Shard* shard);
   [[nodiscard]] size_t TopicIndex(std::string_view topic) const;
   [[nodiscard]] std::vector<Shard*> Changed();
 
@@ -171,7 +154,6 @@ class Worker {
   std::vector<int32_t> partitions_;
   std::unique_ptr<Restore> restore_;
   std::map<int32_t, std::unique_ptr<Shard>> shards_;
-  std::map<int32_t, Synced> synced_;  // of everything committed
   std::map<int32_t, ShardCounters> reported_;
 
   // The commit under way, if tail_ is running.
@@ -191,20 +173,13 @@ class Worker {
   void Count(const Commit& commit, const TxResult& result);
 
   CommitSchedule schedule_;
+  WriteBehind write_behind_;
   bool first_record_open_ = false;  // some shard is new, and its first record is not committed yet
   size_t units_ = 0;                // messages and timers since the last commit
   size_t change_bytes_ = 600;       // that a record of the last one took on average
   bool work_left_ = false;          // the last round stopped at its limit
-  Duration last_store_flush_{0};
   Duration last_report_{0};
   Duration last_end_check_{0};
-  std::map<int32_t, Duration> last_save_;
-  Shard* saving_ = nullptr;  // a pass of it is under way
-  Duration save_took_{0};    // so far
-  size_t save_customers_ = 0;
-  uint64_t save_bytes_ = 0;  // handed to the store before it
-  Duration save_on_at_{0};   // not before
-  std::vector<const Shard*> crowded_;
   bool intake_paused_ = false;  // a write-behind failed: nothing is taken until one succeeds
   Duration retry_save_at_{0};
   size_t turn_ = 0;  // which shard goes first

@@ -42,10 +42,10 @@ void World::Machine::Start() {
                   .delete_retention = World::kDeleteRetention},
       .topics = {.alerts = "alerts", .dead_letters = "dead", .changelog = "changelog"},
       .commits = {.events_max = world.random_.OneIn(2) ? size_t{20'000} : size_t{7}},
-      .flush_interval = std::chrono::milliseconds(300),
-      .flush_interval_max = kSecond,
-      .unsaved_max = world.random_.OneIn(2) ? size_t{50'000} : size_t{3},
-      .store_flush_interval = kSecond,
+      .write_behind = {.interval = std::chrono::milliseconds(300),
+                       .interval_max = kSecond,
+                       .unsaved_max = world.random_.OneIn(2) ? size_t{50'000} : size_t{3},
+                       .store_flush_interval = kSecond},
       // Sometimes so little that every customer is read from the disk again.
       .cache_bytes_max = world.random_.OneIn(2) ? size_t{64} << 20 : size_t{4096},
       .commit_tail = CommitTail::Where::kNextLook};

@@ -1,0 +1,160 @@
+#include "shard/write_behind.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/fault.h"
+
+namespace heartbeatd {
+namespace {
+
+// A shard of which nothing has changed still gets a newer record so often.
+constexpr Duration kSaveAtLeastEvery = std::chrono::hours(1);
+// Passes may take this part of a worker's time, and with twice unsaved_max customers waiting for
+// one the larger part.
+constexpr int kShare = 20;
+constexpr int kShareBehind = 8;
+// A pass that has written so much is made to survive a killed process at once, instead of when it
+// is next time for it: whoever starts then has less to read again.
+constexpr uint64_t kFlushBytesMin = 4u << 20;
+
+}  // namespace
+
+WriteBehind::WriteBehind(WriteBehindOptions options, std::string cluster_id, const Clock& clock,
+                         Metrics& metrics)
+    : options_(options),
+      cluster_id_(std::move(cluster_id)),
+      clock_(clock),
+      metrics_(metrics),
+      flushed_at_(clock.Monotonic()) {}
+
+void WriteBehind::Add(Shard* shard, const Synced& synced) {
+  entries_[shard->options().partition] = {
+      .shard = shard, .synced = synced, .saved_at = clock_.Monotonic()};
+}
+
+void WriteBehind::OnCommitted(int32_t partition, const Synced& synced) {
+  entries_.at(partition).synced = synced;
+}
+
+void WriteBehind::Clear() {
+  saving_ = nullptr;
+  crowded_.clear();
+  entries_.clear();
+}
+
+WriteBehind::Round WriteBehind::Step(Pace pace) {
+  const Duration now = clock_.Monotonic();
+  crowded_.clear();
+  for (const auto& [partition, entry] : entries_) {
+    if (!entry.shard->customers().Trim()) crowded_.push_back(entry.shard);
+  }
+  Round round;
+  if (saving_ == nullptr) {
+    if (Entry* const due = Due(now, pace)) Begin(due);
+  }
+  if (saving_ != nullptr) {
+    const int32_t partition = saving_->shard->options().partition;
+    if (Status saved = SaveSome(now, pace, &round.pass_ended); !saved) {
+      round.failure = {partition, std::move(saved.error())};
+      return round;
+    }
+  }
+  if (now - flushed_at_ >= options_.store_flush_interval) {
+    flushed_at_ = now;
+    for (const auto& [partition, entry] : entries_) {
+      if (Status flushed = Flush(entry.shard); !flushed) {
+        round.failure = {partition, std::move(flushed.error())};
+        return round;
+      }
+    }
+  }
+  return round;
+}
+
+WriteBehind::Entry* WriteBehind::Due(Duration now, Pace pace) {
+  if (pace == Pace::kHold) return nullptr;
+  Entry* fullest = nullptr;
+  for (auto& [partition, entry] : entries_) {
+    if (IsCrowded(entry.shard)) return &entry;
+    if (fullest == nullptr ||
+        fullest->shard->customers().unsaved() < entry.shard->customers().unsaved())
+      fullest = &entry;
+  }
+  if (pace == Pace::kHurry) return fullest;
+  Entry* oldest = nullptr;
+  Duration oldest_age{};
+  for (auto& [partition, entry] : entries_) {
+    const Duration age = now - entry.saved_at;
+    const bool due =
+        age >= (entry.shard->customers().unsaved() > 0 ? options_.interval : kSaveAtLeastEvery);
+    if (!due || (oldest != nullptr && age <= oldest_age)) continue;
+    oldest = &entry;
+    oldest_age = age;
+  }
+  const bool overdue = oldest != nullptr && oldest_age >= options_.interval_max;
+  return Unsaved() >= options_.unsaved_max && !overdue ? fullest : oldest;
+}
+
+void WriteBehind::Begin(Entry* entry) {
+  saving_ = entry;
+  took_ = Duration(0);
+  customers_ = entry->shard->customers().unsaved();
+  bytes_before_ = entry->shard->customers().saved_bytes();
+  entry->shard->BeginSave(entry->synced, cluster_id_);
+}
+
+Status WriteBehind::SaveSome(Duration now, Pace pace, bool* ended) {
+  const bool hurry =
+      pace == Pace::kHurry || !crowded_.empty() || now - saving_->saved_at > options_.interval_max;
+  if (!hurry && now < on_at_) return {};
+  Shard* const shard = saving_->shard;
+  if (Status saved = shard->SaveSome(); !saved) return saved;
+  HB_FAULT_POINT("store.saved");
+  const Duration end = clock_.Monotonic();
+  const int share = Unsaved() < 2 * options_.unsaved_max ? kShare : kShareBehind;
+  took_ += end - now;
+  on_at_ = end + (end - now) * (share - 1);
+  if (shard->IsSaving()) return {};
+  *ended = true;
+  std::exchange(saving_, nullptr)->saved_at = end;
+  const uint64_t bytes = shard->customers().saved_bytes() - bytes_before_;
+  metrics_.OnSave(took_, customers_, bytes);
+  return bytes >= kFlushBytesMin ? Flush(shard) : Status();
+}
+
+size_t WriteBehind::Unsaved() const {
+  size_t customers = 0;
+  for (const auto& [partition, entry] : entries_) customers += entry.shard->customers().unsaved();
+  return customers;
+}
+
+bool WriteBehind::IsCrowded(const Shard* shard) const {
+  return std::ranges::find(crowded_, shard) != crowded_.end();
+}
+
+Status WriteBehind::SaveAll(Shard* shard, Duration until) {
+  Entry& entry = entries_.at(shard->options().partition);
+  if (saving_ == &entry) saving_ = nullptr;  // its pass becomes part of this one
+  const Duration began = clock_.Monotonic();
+  const size_t customers = shard->customers().unsaved();
+  const uint64_t bytes = shard->customers().saved_bytes();
+  shard->BeginSave(entry.synced, cluster_id_);
+  while (shard->IsSaving()) {
+    if (clock_.Monotonic() >= until) return {};
+    if (Status saved = shard->SaveSome(); !saved) return saved;
+  }
+  entry.saved_at = clock_.Monotonic();
+  metrics_.OnSave(entry.saved_at - began, customers, shard->customers().saved_bytes() - bytes);
+  return {};
+}
+
+Status WriteBehind::Flush(Shard* shard) {
+  if (HB_FAULT_ERROR("store.flush"))
+    return Fail("local state: flushing: I/O error", ExitCode::kTemporary);
+  Status flushed = shard->FlushStore();
+  HB_FAULT_POINT("store.flushed");
+  return flushed;
+}
+
+}  // namespace heartbeatd

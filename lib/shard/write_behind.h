@@ -1,0 +1,101 @@
+// When a worker writes which of its shards behind, and how fast: a pass of one shard at a time, a
+// batch of it in a round of the worker, and no more than its share of the worker's time. Only what
+// is committed is written, and under load there is always something that is not yet: passes go on
+// beside the work (CustomerTable). What a failure means for the process is for the worker to say.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "customer/codec.h"
+#include "metrics/metrics.h"
+#include "shard/shard.h"
+
+namespace heartbeatd {
+
+struct WriteBehindOptions {
+  // The least time between two passes of a shard, unless unsaved_max customers of all shards wait:
+  // after a kill they are what is read again. A pass stretches, up to interval_max, so that writing
+  // takes no more than a twentieth of the time, or an eighth if twice as many wait.
+  Duration interval = std::chrono::seconds(5);
+  Duration interval_max = std::chrono::seconds(30);
+  size_t unsaved_max = 50'000;
+  // How often what was written is made to survive the process.
+  Duration store_flush_interval = std::chrono::seconds(30);
+};
+
+// Times are of the monotonic clock. Not thread-safe: it belongs to one worker. Clock and metrics
+// must outlive it; shards are their owner's, who calls Clear() before they go.
+class WriteBehind {
+ public:
+  enum class Pace : uint8_t {
+    kHold,    // no pass begins
+    kSteady,  // they begin when it is time for them
+    kHurry,   // one follows the other: everything waits for one to succeed
+  };
+  // A shard whose store has failed, and why. Everything is in place for the next attempt.
+  struct Failure {
+    int32_t partition;
+    Error error;
+  };
+  struct Round {
+    bool pass_ended = false;
+    std::optional<Failure> failure;
+  };
+
+  WriteBehind(WriteBehindOptions options, std::string cluster_id, const Clock& clock,
+              Metrics& metrics);
+
+  // A shard as it was restored. `synced`: of everything that is committed of it.
+  void Add(Shard* shard, const Synced& synced);
+  void OnCommitted(int32_t partition, const Synced& synced);
+  // Forgets all shards.
+  void Clear();
+
+  // Part of a pass, if it is time for it, or the beginning of one; flushes what is due.
+  Round Step(Pace pace);
+  // A pass as a whole, of a settled shard; `until` ends it before its end.
+  Status SaveAll(Shard* shard, Duration until);
+  Status Flush(Shard* shard);
+
+  // Those that have more in memory than they may, most of it not saved, as of the last Step(): they
+  // should take nothing new.
+  [[nodiscard]] const std::vector<const Shard*>& crowded() const { return crowded_; }
+  [[nodiscard]] bool IsCrowded(const Shard* shard) const;
+
+ private:
+  struct Entry {
+    Shard* shard;
+    Synced synced;      // of everything committed
+    Duration saved_at;  // the end of its last pass
+  };
+
+  // The shard whose pass is to begin; null: none.
+  [[nodiscard]] Entry* Due(Duration now, Pace pace);
+  void Begin(Entry* entry);
+  Status SaveSome(Duration now, Pace pace, bool* ended);
+  // Customers of all shards who are not in the store as they are here.
+  [[nodiscard]] size_t Unsaved() const;
+
+  WriteBehindOptions options_;
+  std::string cluster_id_;
+  const Clock& clock_;
+  Metrics& metrics_;
+  std::map<int32_t, Entry> entries_;  // by partition
+  std::vector<const Shard*> crowded_;
+  Duration flushed_at_;
+  Duration on_at_{0};  // no batch before it
+  // The pass under way, if there is one.
+  Entry* saving_ = nullptr;
+  Duration took_{0};  // so far
+  size_t customers_ = 0;
+  uint64_t bytes_before_ = 0;  // handed to the store before it
+};
+
+}  // namespace heartbeatd
