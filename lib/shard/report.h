@@ -7,8 +7,9 @@
 
 namespace heartbeatd {
 
-// Adds to the counters what has come since `*last`, which becomes what it is now, and sets the
-// gauges.
+// Adds to the counters what has come since `*last`, which becomes what it is now (and is empty for
+// a shard that was just opened), and sets the gauges. Warns once of keys that are not their
+// customer's id. For the shard's own thread.
 void ReportShard(const Shard& shard, WallTime now, ShardCounters* last, Metrics* metrics);
 
 }  // namespace heartbeatd

@@ -73,7 +73,7 @@ struct ShardCounters {
   uint64_t timers_fired = 0;
   uint64_t distinct_saturated = 0;
   uint64_t mismatched_keys = 0;  // messages whose key is not the customer's id
-  uint64_t merge_overflows = 0;  // filled in by the worker
+  uint64_t merge_overflows = 0;  // filled in by ReportShard()
 };
 
 // Not thread-safe: it belongs to one worker.

@@ -26,7 +26,7 @@ WriteBehind::WriteBehind(WriteBehindOptions options, std::string cluster_id, con
       cluster_id_(std::move(cluster_id)),
       clock_(clock),
       metrics_(metrics),
-      flushed_at_(clock.Monotonic()) {}
+      flush_at_(clock.Monotonic() + options.store_flush_interval) {}
 
 void WriteBehind::Add(Shard* shard, const Synced& synced) {
   entries_[shard->options().partition] = {
@@ -60,14 +60,14 @@ WriteBehind::Round WriteBehind::Step(Pace pace) {
       return round;
     }
   }
-  if (now - flushed_at_ >= options_.store_flush_interval) {
-    flushed_at_ = now;
+  if (now >= flush_at_) {
     for (const auto& [partition, entry] : entries_) {
       if (Status flushed = Flush(entry.shard); !flushed) {
         round.failure = {partition, std::move(flushed.error())};
         return round;
       }
     }
+    flush_at_ = now + options_.store_flush_interval;  // not before: what fails is tried again
   }
   return round;
 }
@@ -120,7 +120,10 @@ Status WriteBehind::SaveSome(Duration now, Pace pace, bool* ended) {
   std::exchange(saving_, nullptr)->saved_at = end;
   const uint64_t bytes = shard->customers().saved_bytes() - bytes_before_;
   metrics_.OnSave(took_, customers_, bytes);
-  return bytes >= kFlushBytesMin ? Flush(shard) : Status();
+  if (bytes < kFlushBytesMin) return {};
+  Status flushed = Flush(shard);
+  if (!flushed) flush_at_ = end;
+  return flushed;
 }
 
 size_t WriteBehind::Unsaved() const {

@@ -36,17 +36,18 @@ class WriteBehind {
  public:
   enum class Pace : uint8_t {
     kHold,    // no pass begins
-    kSteady,  // they begin when it is time for them
-    kHurry,   // one follows the other: everything waits for one to succeed
+    kSteady,  // they begin when it is time for them, and take their share of it
+    kHurry,   // one follows the other without a pause: everything waits for one to succeed
   };
-  // A shard whose store has failed, and why. Everything is in place for the next attempt.
+  // A shard whose store has failed, and the store's error. Unless that one says that the store is
+  // of no more use, everything is in place for the next round to try again.
   struct Failure {
     int32_t partition;
     Error error;
   };
   struct Round {
-    bool pass_ended = false;
-    std::optional<Failure> failure;
+    bool pass_ended = false;         // everything of it is in the store, though perhaps not flushed
+    std::optional<Failure> failure;  // counts for more than that: nothing is well before it is over
   };
 
   WriteBehind(WriteBehindOptions options, std::string cluster_id, const Clock& clock,
@@ -54,14 +55,20 @@ class WriteBehind {
 
   // A shard as it was restored. `synced`: of everything that is committed of it.
   void Add(Shard* shard, const Synced& synced);
+  // `partition`: of a shard that was added.
   void OnCommitted(int32_t partition, const Synced& synced);
   // Forgets all shards.
   void Clear();
 
-  // Part of a pass, if it is time for it, or the beginning of one; flushes what is due.
+  // One round. Lets go of customers whom the shards have no room for (CustomerTable::Trim()); then
+  // begins a pass, if it is time for one, and writes a batch, if it is time for that; then flushes
+  // the stores, if they are due. At any pace the pass under way goes on.
   Round Step(Pace pace);
-  // A pass as a whole, of a settled shard; `until` ends it before its end.
+  // A pass as a whole, of a settled shard that was added. Stops at `until`, which is no error: who
+  // is not saved yet is among the shard's customers().unsaved(). Error: the store's; who is not
+  // saved waits for the next pass.
   Status SaveAll(Shard* shard, Duration until);
+  // What was written of it survives the process. Error: the store's.
   Status Flush(Shard* shard);
 
   // Those that have more in memory than they may, most of it not saved, as of the last Step(): they
@@ -89,7 +96,7 @@ class WriteBehind {
   Metrics& metrics_;
   std::map<int32_t, Entry> entries_;  // by partition
   std::vector<const Shard*> crowded_;
-  Duration flushed_at_;
+  Duration flush_at_;  // all stores
   Duration on_at_{0};  // no batch before it
   // The pass under way, if there is one.
   Entry* saving_ = nullptr;

@@ -1,5 +1,6 @@
 #include "client.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -11,6 +12,8 @@ namespace {
 
 constexpr int kAnswerTimeoutMs = 10'000;
 constexpr int kFlushTimeoutMs = 60'000;
+
+using SteadyClock = std::chrono::steady_clock;
 
 rd_kafka_conf_t* NewConf(const Connection& connection, const Properties& properties) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
@@ -34,6 +37,19 @@ Handle NewHandle(rd_kafka_type_t type, rd_kafka_conf_t* conf) {
   Handle handle(rd_kafka_new(type, conf, error.data(), error.size()));
   if (!handle) Die(error.data());
   return handle;
+}
+
+int MsUntil(SteadyClock::time_point deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now());
+  return static_cast<int>(std::max<int64_t>(1, left.count()));
+}
+
+// offsets_for_times takes what it knows of leaders, "none" included, for the truth: a look at all
+// topics renews it. Without an answer all stays as it is.
+void LearnLeaders(rd_kafka_t* handle, int timeout_ms) {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(handle, 1, nullptr, &metadata, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR)
+    rd_kafka_metadata_destroy(metadata);
 }
 
 // Of an answer as a whole, or of the first partition that has one: " of t: why". Empty if none.
@@ -146,18 +162,16 @@ Partitions AllPartitions(rd_kafka_t* handle, const std::vector<std::string>& top
 }
 
 Partitions Edges(rd_kafka_t* handle, const rd_kafka_topic_partition_list_t* partitions, Edge edge) {
-  const auto deadline =
-      std::chrono::steady_clock::now() + std::chrono::milliseconds(kAnswerTimeoutMs);
+  const auto deadline = SteadyClock::now() + std::chrono::milliseconds(kAnswerTimeoutMs);
   while (true) {
     Partitions list(rd_kafka_topic_partition_list_copy(partitions));
     for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = static_cast<int64_t>(edge);
     const std::string error =
-        FirstError(rd_kafka_offsets_for_times(handle, list.get(), kAnswerTimeoutMs), list.get());
+        FirstError(rd_kafka_offsets_for_times(handle, list.get(), MsUntil(deadline)), list.get());
     if (error.empty()) return list;
-    if (std::chrono::steady_clock::now() > deadline) Die("cannot ask for offsets" + error);
+    if (SteadyClock::now() >= deadline) Die("cannot ask for offsets" + error);
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    // offsets_for_times does not learn of leaders anew by itself; any look at all topics does.
-    PartitionCount(handle, list->elems[0].topic);
+    LearnLeaders(handle, MsUntil(deadline));
   }
 }
 

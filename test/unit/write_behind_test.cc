@@ -11,6 +11,7 @@
 
 #include "catch.h"
 #include "given.h"
+#include "metric_of.h"
 #include "store/memory_store.h"
 
 namespace heartbeatd {
@@ -129,20 +130,31 @@ class World {
     }
     return written;
   }
-  // Where a start would begin to read the changelog.
-  [[nodiscard]] std::optional<int64_t> StoredPosition(size_t partition) const {
+  // What the store knows of itself.
+  [[nodiscard]] std::optional<LocalMeta> Stored(size_t partition) const {
     const auto bytes = *stores[partition]->LocalMeta();
     if (!bytes) return {};
-    return DecodeLocalMeta(*bytes)->synced.position;
+    return *DecodeLocalMeta(*bytes);
+  }
+  // Where a start would begin to read the changelog.
+  [[nodiscard]] std::optional<int64_t> StoredPosition(size_t partition) const {
+    return Stored(partition).transform([](const LocalMeta& m) { return m.synced.position; });
   }
   Shard* shard(size_t partition) { return shards_[partition].get(); }
 
-  ManualClock clock{WallTime(1'900'000'000'000)};
+  ManualClock clock = Started();
   Metrics metrics;
   WriteBehind writing{kOptions, "cluster", clock, metrics};
   std::vector<SlowStore*> stores;
 
  private:
+  // Long ago: no deadline may count from zero.
+  static ManualClock Started() {
+    ManualClock clock(WallTime(1'900'000'000'000));
+    clock.Advance(hours(100));
+    return clock;
+  }
+
   std::shared_ptr<const RuleSet> rules_ = RulesOf("measures: {purchases: {type: purchase}}\n");
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<int64_t> offsets_;
@@ -153,7 +165,9 @@ using Partitions = std::vector<int>;
 
 TEST_CASE("write-behind: a shard's passes are an interval apart, an hour if nothing has changed") {
   World world(1);
+  world.stores[0]->takes = milliseconds(10);
   world.Purchases(0, 10);
+  const WallTime committed = world.clock.Now();
   world.clock.Advance(milliseconds(4'999));
   CHECK_FALSE(world.writing.Step(Pace::kSteady).pass_ended);
   CHECK(world.Written().empty());
@@ -161,6 +175,8 @@ TEST_CASE("write-behind: a shard's passes are an interval apart, an hour if noth
   CHECK(world.writing.Step(Pace::kSteady).pass_ended);
   CHECK(world.Written() == Partitions{0});
   CHECK(world.StoredPosition(0) == 10);
+  CHECK(world.Stored(0)->synced.at == committed);
+  CHECK(world.Stored(0)->cluster_id == "cluster");
 
   world.clock.Advance(hours(1) - milliseconds(1));
   world.writing.Step(Pace::kSteady);
@@ -179,28 +195,43 @@ TEST_CASE("write-behind: while a new shard has nothing committed no pass begins"
   CHECK(world.stores[0]->flushes == 1);  // what was written before is flushed all the same
 }
 
+TEST_CASE("write-behind: a pass under way goes on at any pace") {
+  World world(1, 256u << 10);
+  world.Purchases(0, 600);
+  world.clock.Advance(seconds(31));
+  CHECK_FALSE(world.writing.Step(Pace::kSteady).pass_ended);
+  world.RunPass(Pace::kHold);
+  CHECK(world.StoredPosition(0) == 600);
+}
+
+TEST_CASE("write-behind: in a hurry a pass of nobody is a pass, too") {
+  World world(1);
+  CHECK(world.writing.Step(Pace::kHurry).pass_ended);
+  CHECK(world.Written() == Partitions{0});
+}
+
 TEST_CASE("write-behind: the next is the oldest, the fullest where many wait, nobody beyond 30 s") {
   struct Row {
     std::string_view what;
-    std::vector<int> customers;  // of each shard; the last was saved last
+    std::vector<int> customers;  // of each shard; the first was saved last
     Duration later;
     Pace pace = Pace::kSteady;
     Partitions saved;
   };
   const Row rows[] = {
-      {"the oldest", {10, 500, 10}, seconds(6), Pace::kSteady, {0}},
-      {"the oldest that has changed", {0, 10, 500}, seconds(6), Pace::kSteady, {1}},
-      {"many wait", {10, 10, 981}, seconds(6), Pace::kSteady, {2}},
-      {"fewer wait", {10, 10, 979}, seconds(6), Pace::kSteady, {0}},
-      {"many wait, before an interval is over", {10, 10, 981}, seconds(1), Pace::kSteady, {2}},
-      {"many wait, one for too long", {10, 10, 981}, seconds(30), Pace::kSteady, {0}},
+      {"the oldest", {10, 500, 10}, seconds(6), Pace::kSteady, {2}},
+      {"the oldest that has changed", {500, 10, 0}, seconds(6), Pace::kSteady, {1}},
+      {"many wait", {980, 10, 10}, seconds(6), Pace::kSteady, {0}},
+      {"fewer wait", {979, 10, 10}, seconds(6), Pace::kSteady, {2}},
+      {"many wait, before an interval is over", {980, 10, 10}, seconds(1), Pace::kSteady, {0}},
+      {"many wait, one for too long", {980, 10, 10}, seconds(30), Pace::kSteady, {2}},
       {"not before an interval is over", {10, 500, 10}, seconds(1), Pace::kSteady, {}},
       {"in a hurry the fullest, at any time", {10, 500, 10}, seconds(1), Pace::kHurry, {1}},
   };
   for (const Row& row : rows) {
     CAPTURE(row.what);
     World world(3);
-    for (size_t partition = 0; partition < 3; ++partition) {
+    for (size_t partition : {2, 1, 0}) {
       world.clock.Advance(milliseconds(10));
       REQUIRE(world.writing.SaveAll(world.shard(partition), Duration::max()));
     }
@@ -223,6 +254,7 @@ TEST_CASE("write-behind: a pass takes a twentieth of the time, and an eighth whe
   };
   const Row rows[] = {
       {"as a rule", 800, seconds(6), Pace::kSteady, 20},
+      {"many wait, not twice as many as may", 1900, seconds(6), Pace::kSteady, 20},
       {"many wait", 4000, seconds(6), Pace::kSteady, 8},
       {"for too long", 800, seconds(31), Pace::kSteady, 1},
       {"in a hurry", 800, seconds(6), Pace::kHurry, 1},
@@ -280,9 +312,10 @@ TEST_CASE(
   CHECK_FALSE(failed.pass_ended);
   CHECK_FALSE(world.StoredPosition(1));
   world.stores[1]->batches_max = 1'000'000;
+  world.Purchases(1, 10);
   world.RunPass(Pace::kHurry);
-  CHECK(world.StoredPosition(1) == 600);
-  CHECK(world.shard(1)->customers().unsaved() == 0);
+  CHECK(world.StoredPosition(1) == 600);  // the same pass
+  CHECK(world.shard(1)->customers().unsaved() == 10);
 }
 
 TEST_CASE("write-behind: a pass's record is as of its beginning") {
@@ -322,6 +355,52 @@ TEST_CASE("write-behind: stores are flushed once an interval, and at once after 
   CHECK(failed.failure->error.code == ExitCode::kFailed);
 }
 
+TEST_CASE("write-behind: a flush that fails is tried again with the next round") {
+  World world(2);
+  world.Purchases(0, 100'000);
+  world.stores[0]->fails_to_flush = true;
+  world.clock.Advance(seconds(6));
+  WriteBehind::Round round;
+  while (!round.pass_ended) {
+    round = world.writing.Step(Pace::kHurry);
+    REQUIRE((round.pass_ended || !round.failure));
+  }
+  REQUIRE(round.failure);
+  CHECK(round.failure->partition == 0);
+  round = world.writing.Step(Pace::kHurry);
+  REQUIRE(round.failure);
+  CHECK(world.stores[1]->flushes == 0);
+  world.stores[0]->fails_to_flush = false;
+  round = world.writing.Step(Pace::kHurry);
+  CHECK(round.pass_ended);
+  CHECK_FALSE(round.failure);
+  CHECK(world.stores[0]->flushes == 1);
+  CHECK(world.stores[1]->flushes == 1);
+  world.writing.Step(Pace::kHurry);
+  CHECK(world.stores[0]->flushes == 1);
+}
+
+TEST_CASE("write-behind: the metrics have each pass with its time, customers and bytes") {
+  for (const bool whole : {false, true}) {
+    CAPTURE(whole);
+    World world(1, 256u << 10);
+    world.Purchases(0, 600);
+    world.clock.Advance(seconds(31));
+    world.stores[0]->takes = seconds(2);
+    if (whole) {
+      REQUIRE(world.writing.SaveAll(world.shard(0), Duration::max()));
+    } else {
+      world.RunPass();
+    }
+    CHECK(MetricOf(world.metrics, "heartbeatd_save_duration_seconds_count") == "1");
+    CHECK(MetricOf(world.metrics, "heartbeatd_save_duration_seconds_sum") ==
+          std::to_string(2 * world.stores[0]->batches));
+    CHECK(MetricOf(world.metrics, "heartbeatd_saved_customers_total") == "600");
+    CHECK(MetricOf(world.metrics, "heartbeatd_saved_bytes_total") ==
+          std::to_string(world.shard(0)->customers().saved_bytes()));
+  }
+}
+
 TEST_CASE("write-behind: a whole pass ends at its time, and takes in one that is under way") {
   World world(1, 64u << 10);
   world.Purchases(0, 600);
@@ -342,6 +421,33 @@ TEST_CASE("write-behind: a whole pass ends at its time, and takes in one that is
   CHECK(world.stores[0]->batches == batches);
 }
 
+TEST_CASE("write-behind: who is left over by a whole pass is saved by the next") {
+  World world(1, 64u << 10);
+  world.Purchases(0, 600);
+  world.stores[0]->takes = seconds(1);
+  REQUIRE(world.writing.SaveAll(world.shard(0), world.clock.Monotonic() + seconds(2)));
+  world.stores[0]->batches_max = world.stores[0]->batches + 1;
+  CHECK_FALSE(world.writing.SaveAll(world.shard(0), Duration::max()));
+  CHECK_FALSE(world.StoredPosition(0));
+  world.stores[0]->batches_max = 1'000'000;
+  world.RunPass();
+  CHECK(world.StoredPosition(0) == 600);
+  CHECK(world.shard(0)->customers().unsaved() == 0);
+}
+
+TEST_CASE("write-behind: a whole pass of one shard leaves another's under way alone") {
+  World world(2, 256u << 10);
+  world.Purchases(0, 600);
+  world.Purchases(1, 10);
+  world.clock.Advance(seconds(31));
+  world.writing.Step(Pace::kSteady);
+  REQUIRE(world.shard(0)->IsSaving());
+  REQUIRE(world.writing.SaveAll(world.shard(1), Duration::max()));
+  CHECK(world.StoredPosition(1) == 10);
+  world.RunPass(Pace::kHold);
+  CHECK(world.StoredPosition(0) == 600);
+}
+
 TEST_CASE("write-behind: shards that are gone are not touched") {
   World world(1, 64u << 10);
   world.Purchases(0, 600);
@@ -354,6 +460,11 @@ TEST_CASE("write-behind: shards that are gone are not touched") {
   CHECK_FALSE(world.writing.Step(Pace::kHurry).pass_ended);
   CHECK(world.stores[0]->batches == batches);
   CHECK(world.stores[0]->flushes == 0);
+
+  // Its partition comes back.
+  world.writing.Add(world.shard(0), {.position = 700, .at = world.clock.Now()});
+  world.RunPass();
+  CHECK(world.StoredPosition(0) == 700);
 }
 
 }  // namespace
