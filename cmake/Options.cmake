@@ -10,6 +10,10 @@ target_compile_options(hb_options INTERFACE
   # Designated initialisers leave the rest at its default on purpose.
   -Wno-missing-field-initializers
   -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # False alarms of GCC 12 about what it has inlined from std and Abseil. Sanitizers and clang-tidy look for the same.
+  target_compile_options(hb_options INTERFACE -Wno-maybe-uninitialized -Wno-null-dereference -Wno-free-nonheap-object)
+endif()
 if(HEARTBEATD_WERROR)
   target_compile_options(hb_options INTERFACE -Werror)
 endif()

@@ -421,8 +421,8 @@ TEST_CASE("exact test: critical values decide as the p-values do") {
     for (int64_t k = 0; k < 40; ++k) {
       for (int64_t others = 0; others < 400; ++others) {
         const int64_t n = k + others;
-        wrong += at_most.IsSignificant(k, others) != (BinomialAtMost(k, n, p) <= level) ? 1 : 0;
-        wrong += at_least.IsSignificant(k, others) != (BinomialAtLeast(k, n, p) <= level) ? 1 : 0;
+        wrong += at_most.IsSignificant(k, others) != (BinomialAtMost(k, n, p) <= level) ? 1U : 0U;
+        wrong += at_least.IsSignificant(k, others) != (BinomialAtLeast(k, n, p) <= level) ? 1U : 0U;
       }
     }
     CHECK(wrong == 0);

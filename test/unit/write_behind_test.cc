@@ -231,7 +231,7 @@ TEST_CASE("write-behind: the next is the oldest, the fullest where many wait, no
   for (const Row& row : rows) {
     CAPTURE(row.what);
     World world(3);
-    for (size_t partition : {2, 1, 0}) {
+    for (const size_t partition : {2U, 1U, 0U}) {
       world.clock.Advance(milliseconds(10));
       REQUIRE(world.writing.SaveAll(world.shard(partition), Duration::max()));
     }
