@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -147,7 +148,7 @@ class Backtest {
   // Of all customers; 0.5: the median.
   [[nodiscard]] size_t StateBytes(double quantile) const {
     const auto last = static_cast<double>(state_bytes_.size() - 1);
-    return state_bytes_[static_cast<size_t>(quantile * last + 0.5)];
+    return state_bytes_[static_cast<size_t>(std::llround(quantile * last))];
   }
   [[nodiscard]] size_t MeanStateBytes() const {
     return std::accumulate(state_bytes_.begin(), state_bytes_.end(), size_t{0}) /

@@ -355,8 +355,8 @@ constexpr double kRatioMax = 1000;
 void ReadThresholds(MapReader& fields, const Comparison& comparison, Thresholds* out) {
   const bool down = comparison.direction == Direction::kDown;
   if (const auto ratio = fields.Number("ratio", down ? 0 : 1, down ? 1 : kRatioMax))
-    out->ratio = *ratio;
-  if (const auto p = ReadProbability(fields, "p_value")) out->p_value = *p;
+    out->ratio = ratio;
+  if (const auto p = ReadProbability(fields, "p_value")) out->p_value = p;
   if (out->p_value && comparison.value != Value::kCount) {
     fields.ErrorAt("p_value", "'p_value' needs 'value: count': the exact test counts events");
   }

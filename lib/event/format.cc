@@ -20,7 +20,8 @@ std::optional<JsonPointer> ParseJsonPointer(std::string_view text) {
     if (text[i] == '/') {
       pointer.emplace_back();
     } else if (text[i] == '~') {
-      if (++i == text.size() || (text[i] != '0' && text[i] != '1')) return {};
+      ++i;
+      if (i == text.size() || (text[i] != '0' && text[i] != '1')) return {};
       pointer.back() += text[i] == '0' ? '~' : '/';
     } else {
       pointer.back() += text[i];

@@ -73,8 +73,6 @@ bool OnPulse(const MeasureState& pulse, EventTime at, EventTime now, LifecycleSt
       to = A::kNew;
       break;
     case A::kNew:
-      to = rhythm ? A::kActive : A::kNew;
-      break;
     case A::kAtRisk:
       to = rhythm ? A::kActive : A::kNew;
       break;

@@ -27,7 +27,7 @@ int64_t SumOf(const MeasureDef& def, const Event& event) {
   if (def.sum != MeasureDef::Sum::kProperty) return 0;
   const Property* property = event.Find(def.sum_property);
   if (property == nullptr || !property->number) return 0;
-  const double limit = static_cast<double>(kAmountMicrosMax / kMicrosPerUnit);
+  const double limit = static_cast<double>(kAmountMicrosMax) / static_cast<double>(kMicrosPerUnit);
   const double units = std::clamp(*property->number, -limit, limit);
   return std::llround(units * static_cast<double>(kMicrosPerUnit));
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/duration.h"
@@ -209,7 +210,8 @@ class LifecycleReader::Impl {
 
   void ReadTiers() {
     tiers_.Has("measure");  // read after the rules
-    const double limit = static_cast<double>(kAmountMicrosMax / kMicrosPerUnit);
+    const double limit =
+        static_cast<double>(kAmountMicrosMax) / static_cast<double>(kMicrosPerUnit);
     const double high = tiers_.Number("high", 1000, 0, limit);
     const double middle = tiers_.Number("middle", 200, 0, limit);
     if (high <= middle)
@@ -221,7 +223,7 @@ class LifecycleReader::Impl {
   }
 
   static int64_t MicrosOf(double units) {
-    return static_cast<int64_t>(units * static_cast<double>(kMicrosPerUnit) + 0.5);
+    return std::llround(units * static_cast<double>(kMicrosPerUnit));
   }
 
   MapReader Part(MapReader& of, std::string_view name) {

@@ -27,7 +27,7 @@ using Buffered = std::pair<const std::string, std::optional<std::string>>;
 
 Restore::Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input,
                  EventSource& changelog, const StoreOpener& open_store,
-                 std::vector<int32_t> partitions, std::set<int32_t>& given_up)
+                 const std::vector<int32_t>& partitions, std::set<int32_t>& given_up)
     : options_(std::move(options)),
       clock_(clock),
       metrics_(metrics),

@@ -56,8 +56,8 @@ class Restore {
   // `given_up`: partitions whose local stores are known to be damaged. They are wiped to be
   // rebuilt, and taken from the set; another one whose record is not readable makes Step() fail.
   Restore(RestoreOptions options, const Clock& clock, Metrics& metrics, EventSource& input,
-          EventSource& changelog, const StoreOpener& open_store, std::vector<int32_t> partitions,
-          std::set<int32_t>& given_up);
+          EventSource& changelog, const StoreOpener& open_store,
+          const std::vector<int32_t>& partitions, std::set<int32_t>& given_up);
   ~Restore();
 
   // Works for about `budget`. True: done, Take() the result. A broker that is away is waited for

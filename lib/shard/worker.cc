@@ -409,8 +409,8 @@ Status Worker::StartCommit() {
   const std::vector<Shard*> changed = Changed();
   const size_t units = std::exchange(units_, 0);
   if (changed.empty() || !parts_.input.IsMember()) return {};
-  for (Shard* shard : changed) {
-    if (HB_MUTANT("store-before-commit")) (void)write_behind_.SaveAll(shard, Duration::max());
+  if (HB_MUTANT("store-before-commit")) {
+    for (Shard* shard : changed) (void)write_behind_.SaveAll(shard, Duration::max());
   }
   commit_ = Describe(changed);
   commit_.units = units;

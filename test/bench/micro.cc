@@ -87,7 +87,7 @@ void Decode(benchmark::State& run) {
   const std::vector<std::string> messages = Messages();
   Event event;
   size_t i = 0;
-  for (auto _ : run) {
+  for ([[maybe_unused]] auto _ : run) {
     benchmark::DoNotOptimize(world.decoder.Decode(messages[i], &event));
     i = (i + 1) % messages.size();
   }
@@ -102,7 +102,7 @@ void ApplyAndEvaluate(benchmark::State& run) {
   const std::vector<std::string> messages = Messages();
   size_t i = 0;
   int64_t round = 1;
-  for (auto _ : run) {
+  for ([[maybe_unused]] auto _ : run) {
     run.PauseTiming();
     (void)world.decoder.Decode(messages[i], &event);
     event.time = event.time + Duration(round * kSpanMs);
@@ -121,7 +121,7 @@ void EncodeState(benchmark::State& run) {
   World world(run.range(0));
   size_t i = 0;
   size_t all = 0;
-  for (auto _ : run) {
+  for ([[maybe_unused]] auto _ : run) {
     all += world.codec.Encode(world.states[i]).size();
     i = (i + 1) % world.states.size();
   }
@@ -135,7 +135,7 @@ void DecodeState(benchmark::State& run) {
   for (const CustomerState& state : world.states) encoded.emplace_back(world.codec.Encode(state));
   CustomerState state;
   size_t i = 0;
-  for (auto _ : run) {
+  for ([[maybe_unused]] auto _ : run) {
     benchmark::DoNotOptimize(world.codec.Decode(encoded[i], &state));
     i = (i + 1) % encoded.size();
   }
@@ -150,7 +150,7 @@ void Timers(benchmark::State& run) {
   for (int64_t i = 0; i < run.range(0); ++i)
     index.Add(
         {EventTime(static_cast<int64_t>(random() % 1'000'000'000)), fmt::format("c{:07}", i)});
-  for (auto _ : run) {
+  for ([[maybe_unused]] auto _ : run) {
     const auto first = index.First(EventTime::Never());
     Timer timer = **first;
     index.Remove(timer);

@@ -151,9 +151,11 @@ const std::vector<std::string> kAwkward = {std::string("\0", 1),
 
 }  // namespace
 
+// NOLINTBEGIN(bugprone-macro-parentheses): the name is declared here
 #define FOR_EACH_STORE(subject)                                  \
   const auto subject = GENERATE(0, 1) == 0 ? Memory() : Rocks(); \
-  INFO(subject->name)
+  INFO((subject)->name)
+// NOLINTEND(bugprone-macro-parentheses)
 
 TEST_CASE("store: a new one is empty") {
   FOR_EACH_STORE(subject);
@@ -508,7 +510,7 @@ TEST_CASE("store on disk: a second process, or a second time in this one, is ref
 TEST_CASE("store on disk: a directory that cannot be made is a mistake in the configuration") {
   TempDir directory;
   const std::string file = directory.path() + "/file";
-  std::fclose(std::fopen(file.c_str(), "w"));
+  std::ofstream(file) << "a file";
   const Result<std::unique_ptr<Database>> database = Database::Open({.directory = file + "/below"});
   REQUIRE_FALSE(database);
   CHECK(database.error().code == ExitCode::kConfig);

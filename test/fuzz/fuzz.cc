@@ -59,7 +59,7 @@ rules:
 )";
 
 // Warnings about bad input are what most runs would consist of.
-[[maybe_unused]] const bool g_quiet = [] {
+[[maybe_unused]] const bool kQuiet = [] {
   spdlog::set_level(spdlog::level::off);
 #if GOOGLE_PROTOBUF_VERSION < 3022000
   google::protobuf::SetLogHandler(nullptr);

@@ -12,11 +12,11 @@ namespace {
 
 constexpr int kTimeoutMs = 30'000;
 
-template <auto destroy>
+template <auto kDestroy>
 struct Destroyer {
   template <typename Thing>
   void operator()(Thing* thing) const {
-    destroy(thing);
+    kDestroy(thing);
   }
 };
 using Queue = std::unique_ptr<rd_kafka_queue_t, Destroyer<rd_kafka_queue_destroy>>;

@@ -40,7 +40,7 @@ rules:
 }  // namespace
 
 std::shared_ptr<const RuleSet> Rules() {
-  static const std::shared_ptr<const RuleSet> rules = [] {
+  static const std::shared_ptr<const RuleSet> kCompiled = [] {
     const Result<Node> node = LoadYamlText(kRules, "rules.yaml");
     if (!node) Die(node.error().message);
     Findings findings;
@@ -48,7 +48,7 @@ std::shared_ptr<const RuleSet> Rules() {
     if (!findings.ok()) Die(findings.errors().front());
     return compiled;
   }();
-  return rules;
+  return kCompiled;
 }
 
 // ---- Workload ----------------------------------------------------------------------------------

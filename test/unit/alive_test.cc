@@ -163,7 +163,7 @@ TEST_CASE("alive: fires when P(alive) has fallen so far, and ends with a purchas
   customer.AdvanceTo(kCdnowDay0 + Days(400));
   REQUIRE(customer.Take().size() == 1);
   const nlohmann::json alert = customer.taken[0];
-  const nlohmann::json data = alert["data"];
+  const nlohmann::json& data = alert["data"];
   CHECK(data["reason"] == "probably_gone");
   CHECK(data["p_alive"] == 0.7);
   CHECK(data["observed"]["repeats"] == 2);

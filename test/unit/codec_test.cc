@@ -453,8 +453,10 @@ TEST_CASE("codec: damaged bytes are refused or read as some customer, never wors
         bytes.resize(random() % bytes.size());
         break;
       case 1:
-        for (size_t n = 1 + random() % 8; n > 0; --n)
-          bytes[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
+        for (size_t n = 1 + random() % 8; n > 0; --n) {
+          char& byte = bytes[random() % bytes.size()];
+          byte = static_cast<char>(byte ^ (1 << random() % 8));
+        }
         break;
       default:
         bytes.insert(random() % bytes.size(), 1 + random() % 5, static_cast<char>(random()));

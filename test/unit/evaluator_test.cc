@@ -5,6 +5,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <utility>
 
 #include "customer/codec.h"
 #include "one_customer.h"
@@ -33,7 +34,7 @@ struct Custom {
     Rule& rule = set->rules.emplace_back();
     rule.info = {
         .id = "custom", .detector = "custom", .severity = "info", .action = "none", .version = "1"};
-    rule.policy = policy;
+    rule.policy = std::move(policy);
     rule.detector.evaluate = std::move(evaluate);
     rule.detector.explain = [](const Subject&, const Verdict& verdict, JsonText* to) {
       to->Number("value", verdict.value);

@@ -172,8 +172,8 @@ TEST_CASE("format: what is refused, and why, in cloud events") {
 }
 
 TEST_CASE("format: bounds hold in each") {
-  std::string deep = "1";
-  for (size_t i = 0; i < kJsonDepthMax; ++i) deep = "[" + deep + "]";
+  const std::string deep =
+      fmt::format("{}1{}", std::string(kJsonDepthMax, '['), std::string(kJsonDepthMax, ']'));
   const std::string deeper = fmt::format(R"({{"x":{}}})", deep);
   const std::string longer(kPayloadBytesMax + 1, ' ');
   for (const EventFormat& format : {FlatFormat(), SegmentFormat(), CloudEventsFormat(), Fields()}) {

@@ -18,7 +18,7 @@ Moment Read(WallTime now) { return {now, Duration(now.ms())}; }
 
 // Keeps the payloads that the intake's records point to.
 struct Input {
-  explicit Input(size_t topics, std::vector<int64_t> next = {})
+  explicit Input(size_t topics, const std::vector<int64_t>& next = {})
       : rules(RulesOf("measures: {m: {type: purchase}}")),
         intake(rules->schema, {}, next.empty() ? std::vector<int64_t>(topics, 0) : next) {}
 

@@ -44,7 +44,11 @@ class FlakyStore final : public Store {
   Status Wipe() override { return inner_->Wipe(); }
 
  private:
-  static bool Fails(int* left) { return *left > 0 && (*left)-- > 0; }
+  static bool Fails(int* left) {
+    if (*left == 0) return false;
+    --*left;
+    return true;
+  }
   static std::unexpected<Error> Broken() {
     return Fail("the test's disk is broken", ExitCode::kTemporary);
   }
