@@ -45,10 +45,10 @@ class Sha1 {
 }  // namespace
 
 std::string UuidOf(std::initializer_list<std::string_view> fields) {
-  static const boost::uuids::uuid space =
+  static const boost::uuids::uuid kSpace =
       boost::uuids::string_generator()("6f1d2c1e-5b0a-4c57-9a43-8d0b1c7a2e94");
   thread_local Sha1 sha1;
-  std::string name(space.begin(), space.end());
+  std::string name(kSpace.begin(), kSpace.end());
   for (const std::string_view field : fields) {
     name += fmt::to_string(field.size());
     name += ':';

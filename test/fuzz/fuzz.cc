@@ -90,7 +90,7 @@ std::string_view Input::Text(size_t size) {
 }
 
 const std::shared_ptr<const RuleSet>& Rules() {
-  static const std::shared_ptr<const RuleSet> rules = [] {
+  static const std::shared_ptr<const RuleSet> kCompiled = [] {
     const Result<Node> node = LoadYamlText(kRules, "rules.yaml");
     Require(node.has_value(), node ? "" : node.error().message);
     Findings findings;
@@ -98,7 +98,7 @@ const std::shared_ptr<const RuleSet>& Rules() {
     Require(findings.ok(), findings.ok() ? "" : findings.errors().front());
     return compiled;
   }();
-  return rules;
+  return kCompiled;
 }
 
 }  // namespace heartbeatd::fuzz

@@ -77,7 +77,7 @@ class Server final : public httplib::Server {
 Server& TheServer() {
   static Metrics metrics;
   static Server server;
-  static const bool ready = [] {
+  static const bool kReady = [] {
     metrics.AddEvents("applied", 1);
     AddRoutes({.metrics = metrics,
                .live = [] { return Health{true, "ok"}; },
@@ -85,7 +85,7 @@ Server& TheServer() {
               &server);
     return true;
   }();
-  (void)ready;
+  (void)kReady;
   return server;
 }
 

@@ -20,7 +20,7 @@ constexpr EventTime kNow{1'767'225'600'000};  // 2026-01-01
 // read.
 void LiveOn(CustomerState* state) {
   static Evaluator evaluator(*fuzz::Rules());
-  static const Event event = [] {
+  static const Event kEvent = [] {
     EventDecoder decoder(fuzz::Rules()->schema, {}, FlatFormat());
     Event purchase;
     const auto refused = decoder.Decode(
@@ -33,7 +33,7 @@ void LiveOn(CustomerState* state) {
   std::vector<OutgoingAlert> alerts;
   evaluator.OnRulesChanged("b", kNow, kNow, state, &alerts);
   evaluator.OnTimer("b", kNow, kNow, state, &alerts);
-  evaluator.OnEvent("b", event, kNow, kNow, state, &alerts);
+  evaluator.OnEvent("b", kEvent, kNow, kNow, state, &alerts);
   for (const OutgoingAlert& alert : alerts)
     Require(!alert.payload.empty(), "an alert says something");
 }
