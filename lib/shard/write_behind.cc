@@ -38,7 +38,7 @@ void WriteBehind::OnCommitted(int32_t partition, const Synced& synced) {
 }
 
 void WriteBehind::Clear() {
-  saving_ = nullptr;
+  pass_.reset();
   crowded_.clear();
   entries_.clear();
 }
@@ -50,11 +50,11 @@ WriteBehind::Round WriteBehind::Step(Pace pace) {
     if (!entry.shard->customers().Trim()) crowded_.push_back(entry.shard);
   }
   Round round;
-  if (saving_ == nullptr) {
-    if (Entry* const due = Due(now, pace)) Begin(due);
+  if (!pass_) {
+    if (Entry* const due = Due(now, pace)) pass_ = Begin(due);
   }
-  if (saving_ != nullptr) {
-    const int32_t partition = saving_->shard->options().partition;
+  if (pass_) {
+    const int32_t partition = pass_->entry->shard->options().partition;
     if (Status saved = SaveSome(now, pace, &round.pass_ended); !saved) {
       round.failure = {partition, std::move(saved.error())};
       return round;
@@ -96,30 +96,35 @@ WriteBehind::Entry* WriteBehind::Due(Duration now, Pace pace) {
   return Unsaved() >= options_.unsaved_max && !overdue ? fullest : oldest;
 }
 
-void WriteBehind::Begin(Entry* entry) {
-  saving_ = entry;
-  took_ = Duration(0);
-  customers_ = entry->shard->customers().unsaved();
-  bytes_before_ = entry->shard->customers().saved_bytes();
+WriteBehind::Pass WriteBehind::Begin(Entry* entry) {
+  const CustomerTable& customers = entry->shard->customers();
+  const Pass pass{
+      .entry = entry, .customers = customers.unsaved(), .bytes_before = customers.saved_bytes()};
   entry->shard->BeginSave(entry->synced, cluster_id_);
+  return pass;
+}
+
+uint64_t WriteBehind::End(const Pass& pass, Duration now) {
+  pass.entry->saved_at = now;
+  const uint64_t bytes = pass.entry->shard->customers().saved_bytes() - pass.bytes_before;
+  metrics_.OnSave(pass.took, pass.customers, bytes);
+  return bytes;
 }
 
 Status WriteBehind::SaveSome(Duration now, Pace pace, bool* ended) {
-  const bool hurry =
-      pace == Pace::kHurry || !crowded_.empty() || now - saving_->saved_at > options_.interval_max;
+  const bool hurry = pace == Pace::kHurry || !crowded_.empty() ||
+                     now - pass_->entry->saved_at > options_.interval_max;
   if (!hurry && now < on_at_) return {};
-  Shard* const shard = saving_->shard;
+  Shard* const shard = pass_->entry->shard;
   if (Status saved = shard->SaveSome(); !saved) return saved;
   HB_FAULT_POINT("store.saved");
   const Duration end = clock_.Monotonic();
   const int share = Unsaved() < 2 * options_.unsaved_max ? kShare : kShareBehind;
-  took_ += end - now;
+  pass_->took += end - now;
   on_at_ = end + (end - now) * (share - 1);
   if (shard->IsSaving()) return {};
   *ended = true;
-  std::exchange(saving_, nullptr)->saved_at = end;
-  const uint64_t bytes = shard->customers().saved_bytes() - bytes_before_;
-  metrics_.OnSave(took_, customers_, bytes);
+  const uint64_t bytes = End(*std::exchange(pass_, std::nullopt), end);
   if (bytes < kFlushBytesMin) return {};
   Status flushed = Flush(shard);
   if (!flushed) flush_at_ = end;
@@ -138,17 +143,16 @@ bool WriteBehind::IsCrowded(const Shard* shard) const {
 
 Status WriteBehind::SaveAll(Shard* shard, Duration until) {
   Entry& entry = entries_.at(shard->options().partition);
-  if (saving_ == &entry) saving_ = nullptr;  // its pass becomes part of this one
+  if (pass_ && pass_->entry == &entry) pass_.reset();  // it becomes part of this one
   const Duration began = clock_.Monotonic();
-  const size_t customers = shard->customers().unsaved();
-  const uint64_t bytes = shard->customers().saved_bytes();
-  shard->BeginSave(entry.synced, cluster_id_);
+  Pass pass = Begin(&entry);
   while (shard->IsSaving()) {
     if (clock_.Monotonic() >= until) return {};
     if (Status saved = shard->SaveSome(); !saved) return saved;
   }
-  entry.saved_at = clock_.Monotonic();
-  metrics_.OnSave(entry.saved_at - began, customers, shard->customers().saved_bytes() - bytes);
+  const Duration end = clock_.Monotonic();
+  pass.took = end - began;
+  End(pass, end);
   return {};
 }
 

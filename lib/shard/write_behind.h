@@ -83,9 +83,18 @@ class WriteBehind {
     Duration saved_at;  // the end of its last pass
   };
 
+  struct Pass {
+    Entry* entry;
+    size_t customers;
+    uint64_t bytes_before;  // handed to the store before it
+    Duration took{0};       // so far
+  };
+
   // The shard whose pass is to begin; null: none.
   [[nodiscard]] Entry* Due(Duration now, Pace pace);
-  void Begin(Entry* entry);
+  Pass Begin(Entry* entry);
+  // Of a pass whose last batch is written. Returns how many bytes it has handed to the store.
+  uint64_t End(const Pass& pass, Duration now);
   Status SaveSome(Duration now, Pace pace, bool* ended);
   // Customers of all shards who are not in the store as they are here.
   [[nodiscard]] size_t Unsaved() const;
@@ -96,13 +105,9 @@ class WriteBehind {
   Metrics& metrics_;
   std::map<int32_t, Entry> entries_;  // by partition
   std::vector<const Shard*> crowded_;
-  Duration flush_at_;  // all stores
-  Duration on_at_{0};  // no batch before it
-  // The pass under way, if there is one.
-  Entry* saving_ = nullptr;
-  Duration took_{0};  // so far
-  size_t customers_ = 0;
-  uint64_t bytes_before_ = 0;  // handed to the store before it
+  Duration flush_at_;         // all stores
+  Duration on_at_{0};         // no batch before it
+  std::optional<Pass> pass_;  // under way
 };
 
 }  // namespace heartbeatd

@@ -13,6 +13,7 @@
 #include "given.h"
 #include "shard/evaluator.h"
 #include "store/memory_store.h"
+#include "store_wrap.h"
 
 namespace heartbeatd {
 namespace {
@@ -27,25 +28,16 @@ rules:
 const EventTime kT = At("2026-03-02T09:00:00Z");
 
 // A store that knows which batches it was given, and takes only so many.
-class RecordingStore final : public Store {
+class RecordingStore final : public StoreWrap {
  public:
+  RecordingStore() : StoreWrap(MakeMemoryStore()) {}
+
   struct Batch {
     std::set<std::string> states, timers;  // customers
     std::vector<std::string> order;        // of the states
     std::string local_meta;
   };
 
-  Result<std::optional<std::string>> Get(std::string_view customer) override {
-    return inner_->Get(customer);
-  }
-  Result<std::optional<std::string>> LocalMeta() override { return inner_->LocalMeta(); }
-  Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) override {
-    return inner_->Timers(after, limit);
-  }
-  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
-                                                                     size_t limit) override {
-    return inner_->Customers(after, limit);
-  }
   Status Write(const StoreBatch& batch) override {
     if (batches.size() >= batches_max) return Fail("the disk is full", ExitCode::kTemporary);
     Batch& kept = batches.emplace_back();
@@ -61,17 +53,12 @@ class RecordingStore final : public Store {
       }
     }
     kept.local_meta = batch.local_meta;
-    return inner_->Write(batch);
+    return StoreWrap::Write(batch);
   }
-  Status Flush() override { return {}; }
-  Status Wipe() override { return inner_->Wipe(); }
 
   std::vector<Batch> batches;
   size_t batches_max = SIZE_MAX;
   uint64_t bytes = 0;  // of states and timers
-
- private:
-  std::unique_ptr<Store> inner_ = MakeMemoryStore();
 };
 
 struct World {

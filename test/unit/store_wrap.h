@@ -1,4 +1,4 @@
-// Stores that several owners share, and that fail when told to.
+// Stores that pass on to another one, and do a little more than that.
 #pragma once
 
 #include <memory>
@@ -10,38 +10,59 @@
 
 namespace heartbeatd {
 
-// Passes on to `inner`; the next fail_reads reads and fail_writes writes fail without doing
-// anything.
-class FlakyStore final : public Store {
+// Passes everything on to `inner`, which several may share.
+class StoreWrap : public Store {
  public:
-  explicit FlakyStore(std::shared_ptr<Store> inner) : inner_(std::move(inner)) {}
+  explicit StoreWrap(std::shared_ptr<Store> inner) : inner_(std::move(inner)) {}
+
+  Result<std::optional<std::string>> Get(std::string_view customer) override {
+    return inner_->Get(customer);
+  }
+  Result<std::optional<std::string>> LocalMeta() override { return inner_->LocalMeta(); }
+  Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) override {
+    return inner_->Timers(after, limit);
+  }
+  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
+                                                                     size_t limit) override {
+    return inner_->Customers(after, limit);
+  }
+  Status Write(const StoreBatch& batch) override { return inner_->Write(batch); }
+  Status Flush() override { return inner_->Flush(); }
+  Status Wipe() override { return inner_->Wipe(); }
+
+ private:
+  std::shared_ptr<Store> inner_;
+};
+
+// The next fail_reads reads and fail_writes writes fail without doing anything.
+class FlakyStore final : public StoreWrap {
+ public:
+  using StoreWrap::StoreWrap;
 
   int fail_reads = 0;
   int fail_writes = 0;
 
   Result<std::optional<std::string>> Get(std::string_view customer) override {
     if (Fails(&fail_reads)) return Broken();
-    return inner_->Get(customer);
+    return StoreWrap::Get(customer);
   }
   Result<std::optional<std::string>> LocalMeta() override {
     if (Fails(&fail_reads)) return Broken();
-    return inner_->LocalMeta();
+    return StoreWrap::LocalMeta();
   }
   Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) override {
     if (Fails(&fail_reads)) return Broken();
-    return inner_->Timers(after, limit);
+    return StoreWrap::Timers(after, limit);
   }
   Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
                                                                      size_t limit) override {
     if (Fails(&fail_reads)) return Broken();
-    return inner_->Customers(after, limit);
+    return StoreWrap::Customers(after, limit);
   }
   Status Write(const StoreBatch& batch) override {
     if (Fails(&fail_writes)) return Broken();
-    return inner_->Write(batch);
+    return StoreWrap::Write(batch);
   }
-  Status Flush() override { return inner_->Flush(); }
-  Status Wipe() override { return inner_->Wipe(); }
 
  private:
   static bool Fails(int* left) {
@@ -52,8 +73,6 @@ class FlakyStore final : public Store {
   static std::unexpected<Error> Broken() {
     return Fail("the test's disk is broken", ExitCode::kTemporary);
   }
-
-  std::shared_ptr<Store> inner_;
 };
 
 }  // namespace heartbeatd

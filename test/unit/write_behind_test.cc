@@ -13,6 +13,7 @@
 #include "given.h"
 #include "metric_of.h"
 #include "store/memory_store.h"
+#include "store_wrap.h"
 
 namespace heartbeatd {
 namespace {
@@ -29,9 +30,9 @@ constexpr WriteBehindOptions kOptions{.interval = seconds(5),
 const EventTime kT = At("2026-03-02T09:00:00Z");
 
 // A disk that takes its time, which is the test's, and is full after so many batches.
-class SlowStore final : public Store {
+class SlowStore final : public StoreWrap {
  public:
-  explicit SlowStore(ManualClock* clock) : clock_(clock) {}
+  explicit SlowStore(ManualClock* clock) : StoreWrap(MakeMemoryStore()), clock_(clock) {}
 
   Duration takes{0};
   int batches = 0;
@@ -39,33 +40,20 @@ class SlowStore final : public Store {
   int flushes = 0;
   bool fails_to_flush = false;
 
-  Result<std::optional<std::string>> Get(std::string_view customer) override {
-    return inner_->Get(customer);
-  }
-  Result<std::optional<std::string>> LocalMeta() override { return inner_->LocalMeta(); }
-  Result<std::vector<Timer>> Timers(const Timer& after, size_t limit) override {
-    return inner_->Timers(after, limit);
-  }
-  Result<std::vector<std::pair<std::string, std::string>>> Customers(std::string_view after,
-                                                                     size_t limit) override {
-    return inner_->Customers(after, limit);
-  }
   Status Write(const StoreBatch& batch) override {
     if (batches >= batches_max) return Fail("the disk is full", ExitCode::kTemporary);
     ++batches;
     clock_->Advance(takes);
-    return inner_->Write(batch);
+    return StoreWrap::Write(batch);
   }
   Status Flush() override {
     if (fails_to_flush) return Fail("the disk is broken", ExitCode::kFailed);
     ++flushes;
     return {};
   }
-  Status Wipe() override { return inner_->Wipe(); }
 
  private:
   ManualClock* clock_;
-  std::unique_ptr<Store> inner_ = MakeMemoryStore();
 };
 
 // Shards of partitions 0, 1, ... and what writes them behind.
