@@ -2,6 +2,7 @@
 // message is refused.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -109,6 +110,13 @@ inline constexpr size_t kJsonDepthMax = 32;
 inline constexpr int64_t kMicrosPerUnit = 1'000'000;
 // 100 billion units: far above any purchase, and 90 of them fit into a sum before it saturates.
 inline constexpr int64_t kAmountMicrosMax = 100'000'000'000 * kMicrosPerUnit;
+// The same in units.
+inline constexpr double kAmountMax =
+    static_cast<double>(kAmountMicrosMax) / static_cast<double>(kMicrosPerUnit);
+// Rounded; `units` within +-kAmountMax.
+inline int64_t MicrosOf(double units) {
+  return std::llround(units * static_cast<double>(kMicrosPerUnit));
+}
 
 // Why a message went to the dead-letter topic. A closed list: the names are part of the interface
 // (header `reason`, metric label) and documented in docs/architecture.md.

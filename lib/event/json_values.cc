@@ -115,10 +115,8 @@ Refused ReadAmount(const FieldValue& value, bool numbers_were_quoted, Event* eve
                       !text.empty() && JsonNumberEnd(text, 0) == text.size() && IsHuge(text);
     return huge ? DeadLetterReason::kAmountTooLarge : DeadLetterReason::kBadAmount;
   }
-  constexpr double kMicros = static_cast<double>(kMicrosPerUnit);
-  if (std::abs(amount) > static_cast<double>(kAmountMicrosMax) / kMicros)
-    return DeadLetterReason::kAmountTooLarge;
-  event->amount_micros = std::llround(amount * kMicros);
+  if (std::abs(amount) > kAmountMax) return DeadLetterReason::kAmountTooLarge;
+  event->amount_micros = MicrosOf(amount);
   return {};
 }
 

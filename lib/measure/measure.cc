@@ -1,7 +1,6 @@
 #include "measure/measure.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <iterator>
 #include <limits>
@@ -27,9 +26,7 @@ int64_t SumOf(const MeasureDef& def, const Event& event) {
   if (def.sum != MeasureDef::Sum::kProperty) return 0;
   const Property* property = event.Find(def.sum_property);
   if (property == nullptr || !property->number) return 0;
-  const double limit = static_cast<double>(kAmountMicrosMax) / static_cast<double>(kMicrosPerUnit);
-  const double units = std::clamp(*property->number, -limit, limit);
-  return std::llround(units * static_cast<double>(kMicrosPerUnit));
+  return MicrosOf(std::clamp(*property->number, -kAmountMax, kAmountMax));
 }
 
 // The bucket with this index, made if it is not there.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/duration.h"
@@ -210,20 +209,14 @@ class LifecycleReader::Impl {
 
   void ReadTiers() {
     tiers_.Has("measure");  // read after the rules
-    const double limit =
-        static_cast<double>(kAmountMicrosMax) / static_cast<double>(kMicrosPerUnit);
-    const double high = tiers_.Number("high", 1000, 0, limit);
-    const double middle = tiers_.Number("middle", 200, 0, limit);
+    const double high = tiers_.Number("high", 1000, 0, kAmountMax);
+    const double middle = tiers_.Number("middle", 200, 0, kAmountMax);
     if (high <= middle)
       tiers_.ErrorAt("high", "'high' of 'value_tiers' must be more than 'middle'");
     standing_.high_micros = MicrosOf(high);
     standing_.middle_micros = MicrosOf(middle);
     standing_.money_within = PositiveTime(tiers_, "within", standing_.money_within);
     tiers_.Finish();
-  }
-
-  static int64_t MicrosOf(double units) {
-    return std::llround(units * static_cast<double>(kMicrosPerUnit));
   }
 
   MapReader Part(MapReader& of, std::string_view name) {
